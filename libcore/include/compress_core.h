@@ -1,0 +1,99 @@
+/* compress_core.h - the whole border between Python and libcompress_core.
+ *
+ * Only fixed-width integers, size_t, and pointers cross it.  Every function returns a
+ * status; the text of the last error is thread-local.  The caller owns all memory.
+ *
+ * There is one way to compute: an operator ("record") applied to tensors.  cpr_call runs
+ * one; a program runs a planned list of them in one call.
+ *
+ * A tensor is described by CPR_TENSOR_WORDS int64 words:
+ *
+ *     [0] base      which memory it lies in (index into `bases`; cpr_call: ignored)
+ *     [1] offset    bytes from the start of that memory to element (0, ..., 0)
+ *     [2] dtype     an ONNX TensorProto.DataType number (1 float32, 2 uint8, 3 int8, ...)
+ *     [3] rank      0..8
+ *     [4..11]  dims     elements per dimension, >= 0
+ *     [12..19] strides  elements between neighbours, any sign, 0 repeats
+ *
+ * A record is  [opcode, n_operands, n_args, operand..., arg...]: operands index the tensor
+ * table (-1: absent), args are int64; a float argument is the bit pattern of a float64.
+ * What operands and args an operator takes stands above its kernel in src/.
+ */
+#ifndef COMPRESS_CORE_H
+#define COMPRESS_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CPR_ABI_MAJOR 1
+#define CPR_ABI_MINOR 0
+
+#define CPR_TENSOR_WORDS 20
+#define CPR_MAX_RANK 8
+#define CPR_MAX_OPERANDS 16
+
+typedef int32_t cpr_status;
+enum {
+    CPR_OK = 0,
+    CPR_ERR_ARGUMENT = 1,    /* a value the caller passed is wrong */
+    CPR_ERR_MEMORY = 2,      /* an allocation failed */
+    CPR_ERR_UNSUPPORTED = 3  /* no kernel for these types or shapes */
+};
+
+#if defined(__GNUC__)
+#define CPR_API __attribute__((visibility("default")))
+#else
+#define CPR_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* (major << 16) | minor of the ABI this library was built with. */
+CPR_API uint32_t cpr_abi_version(void);
+
+/* Text of the last error on this thread; "" if none.  Valid until the next call. */
+CPR_API const char *cpr_last_error(void);
+
+/* Instruction set in use: 0 scalar, 1 avx2, 2 avx512, 3 avx512vnni, 4 avx512bf16. */
+CPR_API cpr_status cpr_get_isa(int32_t *isa);
+
+/* Use at most this instruction set from now on, in the whole process. */
+CPR_API cpr_status cpr_limit_isa(int32_t isa);
+
+/* The number of an operator, by name; CPR_ERR_UNSUPPORTED when there is none. */
+CPR_API cpr_status cpr_find_op(const char *name, int32_t *opcode);
+
+/* The name of an operator, by number; CPR_ERR_ARGUMENT past the last. */
+CPR_API cpr_status cpr_op_name(int32_t opcode, const char **name);
+
+/* A persistent pool of n_threads (the caller of a run is one of them). */
+CPR_API cpr_status cpr_pool_create(int32_t n_threads, void **pool);
+CPR_API cpr_status cpr_pool_destroy(void *pool);
+
+/* Run one operator now.  data[i] is element (0, ..., 0) of tensor i, bytes[i] how many
+ * bytes of memory lie from data[i] minus before[i] on. pool may be NULL (one thread). */
+CPR_API cpr_status cpr_call(int32_t opcode, int32_t n_tensors, const int64_t *tensors,
+                            void *const *data, int32_t n_args, const int64_t *args, void *pool);
+
+/* Check and store a program: every tensor inside its base, every record accepted by its
+ * kernel.  Base 0 is the arena of a run; base_bytes[0] is its size without scratch. */
+CPR_API cpr_status cpr_program_create(int32_t n_tensors, const int64_t *tensors,
+                                      int64_t n_words, const int64_t *records,
+                                      int32_t n_bases, const int64_t *base_bytes, void **program);
+
+/* Bytes of base 0 that a run with n_threads needs (values and scratch). */
+CPR_API cpr_status cpr_program_arena_bytes(const void *program, int32_t n_threads, int64_t *bytes);
+
+/* Run all records in order.  bases[i] points at the memory of base i (64-byte aligned for
+ * base 0).  Safe from several threads at once with different arenas. nanoseconds, if not
+ * NULL, receives the time of each record. */
+CPR_API cpr_status cpr_program_run(const void *program, int32_t n_bases, void *const *bases,
+                                   void *pool, int64_t *nanoseconds);
+CPR_API cpr_status cpr_program_destroy(void *program);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,122 @@
+"""The table of reference definitions: one plain numpy function per ONNX operator.
+
+A definition's signature *is* the operator's schema.  Positional parameters are the inputs under
+ONNX's names (``None`` default: optional; ``*name``: variadic), keyword-only parameters are the
+attributes with ONNX's defaults (none: required).  ``n_outputs``, if declared keyword-only,
+receives the number of outputs asked for.  It returns one array or a tuple of arrays::
+
+    @reference("LeakyRelu")
+    def leaky_relu(X: Array, *, alpha: float = 0.01) -> Array:
+        return np.where(X < 0, X * X.dtype.type(alpha), X)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+from ...errors import ShapeError, UnsupportedError
+from ...graph.graph import Array, Attribute, Graph
+
+Definition = Callable[..., Any]
+F = TypeVar("F", bound=Definition)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One operator: its ONNX name, domain, and numpy definition."""
+
+    op: str
+    domain: str
+    function: Definition
+
+    @cached_property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """Keyword-only parameters: the attributes."""
+        found = inspect.signature(self.function).parameters
+        return {n: p for n, p in found.items() if p.kind is p.KEYWORD_ONLY and n != "n_outputs"}
+
+    @cached_property
+    def inputs(self) -> list[inspect.Parameter]:
+        """Positional parameters: the inputs."""
+        found = inspect.signature(self.function).parameters.values()
+        return [p for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+
+    @cached_property
+    def counts_outputs(self) -> bool:
+        """Whether the definition wants to know how many outputs are asked for."""
+        return "n_outputs" in inspect.signature(self.function).parameters
+
+    @cached_property
+    def n_inputs(self) -> tuple[int, int | None]:
+        """Fewest and most inputs (None: no limit)."""
+        fewest = sum(p.default is p.empty for p in self.inputs if p.kind is not p.VAR_POSITIONAL)
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in self.inputs)
+        return fewest, None if variadic else len(self.inputs)
+
+    def attributes(self, given: dict[str, Attribute], where: str) -> dict[str, Attribute]:
+        """Return all attributes with defaults filled in.
+
+        Raises:
+            ShapeError: if one is unknown, or a required one is missing.
+        """
+        for name in given:
+            if name not in self.parameters:
+                raise ShapeError(f"{where} has an unknown attribute {name!r}")
+        found = dict(given)
+        for name, parameter in self.parameters.items():
+            if name not in found:
+                if parameter.default is parameter.empty:
+                    raise ShapeError(f"{where} lacks the attribute {name!r}")
+                found[name] = parameter.default
+        return found
+
+
+REFERENCES: dict[tuple[str, str], Reference] = {}
+
+
+def reference(op: str, domain: str = "") -> Callable[[F], F]:
+    """Register the decorated function as the definition of ``op``."""
+
+    def register(function: F) -> F:
+        REFERENCES[domain, op] = Reference(op, domain, function)
+        return function
+
+    return register
+
+
+def find(op: str, domain: str = "") -> Reference:
+    """Return the definition of an operator.
+
+    Raises:
+        UnsupportedError: if there is none.
+    """
+    found = REFERENCES.get((domain, op))
+    if found is None:
+        where = f" of domain {domain!r}" if domain else ""
+        raise UnsupportedError(f"operator {op}{where} is not supported")
+    return found
+
+
+def evaluate(
+    op: str,
+    inputs: Sequence[Array | None],
+    attributes: dict[str, Attribute],
+    n_outputs: int = 1,
+    *,
+    domain: str = "",
+    where: str = "",
+) -> list[Array]:
+    """Compute one operator by its definition; returns exactly ``n_outputs`` arrays or more."""
+    definition = find(op, domain)
+    keywords: dict[str, Any] = definition.attributes(attributes, where or op)
+    if definition.counts_outputs:
+        keywords["n_outputs"] = n_outputs
+    result = definition.function(*inputs, **keywords)
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+__all__ = ["REFERENCES", "Graph", "Reference", "evaluate", "find", "reference"]
