@@ -72,8 +72,8 @@ CPR_API cpr_status cpr_op_name(int32_t opcode, const char **name);
 CPR_API cpr_status cpr_pool_create(int32_t n_threads, void **pool);
 CPR_API cpr_status cpr_pool_destroy(void *pool);
 
-/* Run one operator now.  data[i] is element (0, ..., 0) of tensor i, bytes[i] how many
- * bytes of memory lie from data[i] minus before[i] on. pool may be NULL (one thread). */
+/* Run one operator now.  data[i] is element (0, ..., 0) of tensor i; the caller vouches that
+ * all elements lie in memory.  Base -1: the tensor is absent.  pool may be NULL. */
 CPR_API cpr_status cpr_call(int32_t opcode, int32_t n_tensors, const int64_t *tensors,
                             void *const *data, int32_t n_args, const int64_t *args, void *pool);
 

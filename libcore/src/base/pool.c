@@ -1,0 +1,158 @@
+/* pool.c - a persistent pool of threads for one parallel loop at a time.
+ *
+ * The caller of cpr_parallel is worker 0.  The others spin briefly for the next job, then
+ * sleep on a condition variable.  A loop that finds the pool busy (another run, or a loop
+ * inside a loop) runs whole on its caller: results do not depend on the split.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/base.h"
+
+#if defined(__x86_64__)
+#define PAUSE() __builtin_ia32_pause()
+#else
+#define PAUSE() ((void)0)
+#endif
+
+enum {
+    SPINS = 4000, /* about 50 us: longer than a gap between two operators of a network */
+    MAX_THREADS = 256
+};
+
+typedef struct {
+    cpr_pool *pool;
+    int32_t index;
+    pthread_t thread;
+} worker;
+
+struct cpr_pool {
+    int32_t n_threads;
+    _Atomic int32_t busy;        /* whether a loop is running */
+    _Atomic uint32_t generation; /* number of loops started */
+    _Atomic int32_t pending;     /* workers that have not finished this loop */
+    _Atomic int32_t sleepers;
+    _Atomic int32_t stop;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    /* the loop */
+    cpr_task *task;
+    void *context;
+    int64_t n, grain;
+    worker workers[];
+};
+
+/* Worker `index` of `parts` does grains [index * whole / parts, (index + 1) * whole / parts). */
+static void do_part(const cpr_pool *pool, int32_t index)
+{
+    const int64_t whole = (pool->n + pool->grain - 1) / pool->grain;
+    const int64_t begin = whole * index / pool->n_threads * pool->grain;
+    int64_t end = whole * (index + 1) / pool->n_threads * pool->grain;
+    if (end > pool->n)
+        end = pool->n;
+    if (begin < end)
+        pool->task(pool->context, begin, end, index);
+}
+
+static void *work(void *argument)
+{
+    const worker *self = argument;
+    cpr_pool *pool = self->pool;
+    uint32_t seen = 0;
+    for (;;) {
+        int32_t spins = 0;
+        while (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen && spins < SPINS) {
+            PAUSE();
+            spins++;
+        }
+        if (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen) {
+            pthread_mutex_lock(&pool->mutex);
+            atomic_fetch_add(&pool->sleepers, 1);
+            while (atomic_load(&pool->generation) == seen)
+                pthread_cond_wait(&pool->wake, &pool->mutex);
+            atomic_fetch_sub(&pool->sleepers, 1);
+            pthread_mutex_unlock(&pool->mutex);
+        }
+        seen++;
+        if (atomic_load(&pool->stop))
+            return NULL;
+        do_part(pool, self->index);
+        atomic_fetch_sub_explicit(&pool->pending, 1, memory_order_release);
+    }
+}
+
+/* Publish the next loop (or the stop) and wake whoever sleeps. */
+static void announce(cpr_pool *pool)
+{
+    atomic_fetch_add(&pool->generation, 1);
+    if (atomic_load(&pool->sleepers) > 0) {
+        pthread_mutex_lock(&pool->mutex);
+        pthread_cond_broadcast(&pool->wake);
+        pthread_mutex_unlock(&pool->mutex);
+    }
+}
+
+cpr_status cpr_pool_create(int32_t n_threads, void **out)
+{
+    CPR_REQUIRE("cpr_pool_create", out);
+    CPR_REQUIRE("cpr_pool_create", n_threads >= 1 && n_threads <= MAX_THREADS);
+    cpr_pool *pool = calloc(1, sizeof *pool + (size_t)n_threads * sizeof(worker));
+    if (!pool)
+        return cpr_fail(CPR_ERR_MEMORY, "cpr_pool_create: out of memory");
+    pool->n_threads = n_threads;
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->wake, NULL);
+    for (int32_t i = 1; i < n_threads; i++) {
+        pool->workers[i] = (worker){.pool = pool, .index = i};
+        if (pthread_create(&pool->workers[i].thread, NULL, work, &pool->workers[i])) {
+            pool->n_threads = i;
+            cpr_pool_destroy(pool);
+            return cpr_fail(CPR_ERR_MEMORY, "cpr_pool_create: thread %d could not be started", i);
+        }
+    }
+    *out = pool;
+    return CPR_OK;
+}
+
+cpr_status cpr_pool_destroy(void *handle)
+{
+    cpr_pool *pool = handle;
+    if (!pool)
+        return CPR_OK;
+    atomic_store(&pool->stop, 1);
+    announce(pool);
+    for (int32_t i = 1; i < pool->n_threads; i++)
+        pthread_join(pool->workers[i].thread, NULL);
+    pthread_cond_destroy(&pool->wake);
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool);
+    return CPR_OK;
+}
+
+int32_t cpr_pool_threads(const cpr_pool *pool)
+{
+    return pool ? pool->n_threads : 1;
+}
+
+void cpr_parallel(cpr_pool *pool, int64_t n, int64_t grain, cpr_task *task, void *context)
+{
+    if (n <= 0)
+        return;
+    int32_t idle = 0;
+    if (!pool || pool->n_threads == 1 || n <= grain ||
+        !atomic_compare_exchange_strong(&pool->busy, &idle, 1)) {
+        task(context, 0, n, 0);
+        return;
+    }
+    pool->task = task;
+    pool->context = context;
+    pool->n = n;
+    pool->grain = grain > 0 ? grain : 1;
+    atomic_store(&pool->pending, pool->n_threads - 1);
+    announce(pool);
+    do_part(pool, 0);
+    while (atomic_load_explicit(&pool->pending, memory_order_acquire) > 0)
+        PAUSE();
+    atomic_store(&pool->busy, 0);
+}

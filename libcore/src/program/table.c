@@ -1,0 +1,39 @@
+/* table.c - every kernel of the library, in the order of the opcodes. */
+#include "program/table.h"
+
+#include <string.h>
+
+#define KERNELS(X) \
+    X(fill)        \
+    X(copy)
+
+#define DECLARE(name) extern const cpr_kernel cpr_k_##name;
+#define ENTRY(name) &cpr_k_##name,
+KERNELS(DECLARE)
+
+static const cpr_kernel *const table[] = {KERNELS(ENTRY)};
+
+enum { N_KERNELS = sizeof table / sizeof *table };
+
+const cpr_kernel *cpr_kernel_at(int64_t opcode)
+{
+    return opcode >= 0 && opcode < N_KERNELS ? table[opcode] : NULL;
+}
+
+cpr_status cpr_find_op(const char *name, int32_t *opcode)
+{
+    CPR_REQUIRE("cpr_find_op", name && opcode);
+    for (int32_t i = 0; i < N_KERNELS; i++)
+        if (strcmp(table[i]->name, name) == 0) {
+            *opcode = i;
+            return CPR_OK;
+        }
+    return cpr_fail(CPR_ERR_UNSUPPORTED, "there is no kernel named %.64s", name);
+}
+
+cpr_status cpr_op_name(int32_t opcode, const char **name)
+{
+    CPR_REQUIRE("cpr_op_name", name && opcode >= 0 && opcode < N_KERNELS);
+    *name = table[opcode]->name;
+    return CPR_OK;
+}

@@ -1,0 +1,1 @@
+"""The bridge to libcompress_core: signatures, loading, and calling operators."""
