@@ -5,7 +5,9 @@
 
 #define KERNELS(X) \
     X(fill)        \
-    X(copy)
+    X(copy)        \
+    X(pack_f32)    \
+    X(gemm_f32)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,

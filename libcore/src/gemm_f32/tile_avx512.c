@@ -1,0 +1,68 @@
+/* tile_avx512.c - float32 tiles of up to 14 rows x 2 panels, 6 rows x 4 panels (AVX-512).
+ *
+ * Registers: 14 x 2 accumulators + 2 of B + 1 broadcast of A = 31 of 32.
+ */
+#include <immintrin.h>
+
+#include "gemm_f32/gemm_f32.h"
+
+#define EACH_ROW _Pragma("GCC unroll 14") for (int i = 0; i < MR; i++)
+#define EACH_PANEL _Pragma("GCC unroll 4") for (int j = 0; j < NP; j++)
+
+static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_f32_block *p)
+{
+    __m512 acc[14][4];
+    const int64_t taps = p->taps, kc = p->kc, panel = taps * kc * CPR_F32_PANEL;
+    EACH_PANEL {
+        const __m512 start = p->bias ? _mm512_loadu_ps(p->bias + 16 * j) : _mm512_setzero_ps();
+        EACH_ROW acc[i][j] = start;
+    }
+
+    const float *b = p->b;
+    for (int64_t t = 0; t < taps; t++) {
+        const float *a[14];
+        EACH_ROW a[i] = p->rows[t * MR + i];
+        for (int64_t k = 0; k < kc; k++, b += CPR_F32_PANEL) {
+            __m512 bk[4];
+            EACH_PANEL bk[j] = _mm512_loadu_ps(b + j * panel);
+            EACH_ROW {
+                const __m512 ak = _mm512_set1_ps(a[i][k]);
+                EACH_PANEL acc[i][j] = _mm512_fmadd_ps(ak, bk[j], acc[i][j]);
+            }
+        }
+    }
+
+    const __m512 low = _mm512_set1_ps(p->low), high = _mm512_set1_ps(p->high);
+    EACH_PANEL {
+        const int64_t left = p->n - 16 * j;
+        const __mmask16 columns = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+        EACH_ROW {
+            __m512 c = acc[i][j];
+            if (p->residual)
+                c = _mm512_add_ps(c, _mm512_maskz_loadu_ps(columns, p->residual + i * p->ldr + 16 * j));
+            c = _mm512_min_ps(high, _mm512_max_ps(low, c)); /* NaN passes: second operand */
+            _mm512_mask_storeu_ps(p->c + i * p->ldc + 16 * j, columns, c);
+        }
+    }
+}
+
+#define TILE(rows, panels) \
+    static void tile_##rows##x##panels(const cpr_f32_block *p) { tile(rows, panels, p); }
+#define SIX(panels) \
+    TILE(1, panels) TILE(2, panels) TILE(3, panels) TILE(4, panels) TILE(5, panels) TILE(6, panels)
+#define FOURTEEN(panels)                                                                       \
+    SIX(panels) TILE(7, panels) TILE(8, panels) TILE(9, panels) TILE(10, panels)               \
+    TILE(11, panels) TILE(12, panels) TILE(13, panels) TILE(14, panels)
+FOURTEEN(1)
+FOURTEEN(2)
+SIX(4)
+
+#define NAMES6(p) tile_1x##p, tile_2x##p, tile_3x##p, tile_4x##p, tile_5x##p, tile_6x##p
+#define NAMES14(p)                                                                              \
+    NAMES6(p), tile_7x##p, tile_8x##p, tile_9x##p, tile_10x##p, tile_11x##p, tile_12x##p,       \
+        tile_13x##p, tile_14x##p
+
+const cpr_f32_tiles cpr_f32_tiles_avx512 = {
+    .max_rows = {0, 14, 14, 0, 6},
+    .tile = {[1] = {NULL, NAMES14(1)}, [2] = {NULL, NAMES14(2)}, [4] = {NULL, NAMES6(4)}},
+};
