@@ -7,7 +7,9 @@
     X(fill)        \
     X(copy)        \
     X(pack_f32)    \
-    X(gemm_f32)
+    X(gemm_f32)    \
+    X(conv_f32)    \
+    X(depthwise_f32)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,

@@ -1,0 +1,40 @@
+/* depthwise_avx2.c - depthwise convolution, 4 pixels x 8 channels (AVX2 + FMA). */
+#include <immintrin.h>
+
+#include "conv/depthwise_f32.h"
+
+#define EACH_PIXEL _Pragma("GCC unroll 4") for (int i = 0; i < N; i++)
+
+static inline __attribute__((always_inline)) void pixels(const int N, int64_t channels, int64_t taps,
+                                                         const float *const *rows, const float *w, const float *bias,
+                                                         float low, float high, float *out, int64_t ldc)
+{
+    const __m256 lowest = _mm256_set1_ps(low), highest = _mm256_set1_ps(high);
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (int64_t c = 0; c < channels; c += 8) {
+        const int64_t left = channels - c;
+        const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? (int)left : 8), lane);
+        const __m256 start = bias ? _mm256_maskload_ps(bias + c, lanes) : _mm256_setzero_ps();
+        __m256 sum[4];
+        EACH_PIXEL sum[i] = start;
+        for (int64_t t = 0; t < taps; t++) {
+            const __m256 wt = _mm256_maskload_ps(w + t * channels + c, lanes);
+            EACH_PIXEL sum[i] = _mm256_fmadd_ps(_mm256_maskload_ps(rows[t * N + i] + c, lanes), wt, sum[i]);
+        }
+        EACH_PIXEL {
+            sum[i] = _mm256_min_ps(highest, _mm256_max_ps(lowest, sum[i]));
+            _mm256_maskstore_ps(out + i * ldc + c, lanes, sum[i]);
+        }
+    }
+}
+
+void cpr_depthwise_f32_avx2(int64_t n, int64_t channels, int64_t taps, const float *const *rows, const float *w,
+                            const float *bias, float low, float high, float *out, int64_t ldc)
+{
+    switch (n) {
+    case 1: pixels(1, channels, taps, rows, w, bias, low, high, out, ldc); break;
+    case 2: pixels(2, channels, taps, rows, w, bias, low, high, out, ldc); break;
+    case 3: pixels(3, channels, taps, rows, w, bias, low, high, out, ldc); break;
+    default: pixels(4, channels, taps, rows, w, bias, low, high, out, ldc); break;
+    }
+}

@@ -1,0 +1,52 @@
+/* window.c - the pointers of a convolution window. */
+#include "conv/window.h"
+
+cpr_window cpr_window_read(const cpr_op *op, int32_t first)
+{
+    const int64_t *a = op->args + first;
+    return (cpr_window){a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]};
+}
+
+cpr_status cpr_window_check(const char *name, const cpr_window *w, const cpr_tensor *in, const cpr_tensor *out)
+{
+    const int64_t limit = (int64_t)1 << 31;
+    CPR_REQUIRE(name, in->rank == 4 && out->rank == 4);
+    CPR_REQUIRE(name, w->kernel_h > 0 && w->kernel_w > 0 && w->kernel_h < limit && w->kernel_w < limit);
+    CPR_REQUIRE(name, w->kernel_h * w->kernel_w < limit);
+    CPR_REQUIRE(name, w->stride_h > 0 && w->stride_w > 0 && w->stride_h < limit && w->stride_w < limit);
+    CPR_REQUIRE(name, w->dilation_h > 0 && w->dilation_w > 0 && w->dilation_h < limit && w->dilation_w < limit);
+    CPR_REQUIRE(name, w->pad_h > -limit && w->pad_w > -limit && w->pad_h < limit && w->pad_w < limit);
+    for (int i = 0; i < 4; i++)
+        CPR_REQUIRE(name, in->dim[i] < limit && out->dim[i] < limit);
+    CPR_REQUIRE(name, in->dim[0] == out->dim[0]);
+    return CPR_OK;
+}
+
+void cpr_window_rows(const cpr_window *w, const cpr_tensor *in, const cpr_tensor *out, const char *x, const char *zeros,
+                     int64_t bytes, int64_t pixel, int64_t n, const char **rows)
+{
+    const int64_t height = in->dim[2], width = in->dim[3], out_h = out->dim[2], out_w = out->dim[3];
+    const int64_t step_h = in->stride[2] * bytes, step_w = in->stride[3] * bytes;
+    int64_t ow = pixel % out_w, oh = pixel / out_w % out_h;
+    const char *image = x + pixel / out_w / out_h * in->stride[0] * bytes;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t top = oh * w->stride_h - w->pad_h, left = ow * w->stride_w - w->pad_w;
+        const char **row = rows + i;
+        for (int64_t kh = 0; kh < w->kernel_h; kh++) {
+            const int64_t ih = top + kh * w->dilation_h;
+            const bool inside = ih >= 0 && ih < height;
+            const char *line = image + ih * step_h;
+            for (int64_t kw = 0; kw < w->kernel_w; kw++, row += n) {
+                const int64_t iw = left + kw * w->dilation_w;
+                *row = inside && iw >= 0 && iw < width ? line + iw * step_w : zeros;
+            }
+        }
+        if (++ow == out_w) {
+            ow = 0;
+            if (++oh == out_h) {
+                oh = 0;
+                image += in->stride[0] * bytes;
+            }
+        }
+    }
+}
