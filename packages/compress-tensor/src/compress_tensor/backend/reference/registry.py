@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ...errors import ShapeError, UnsupportedError
 from ...graph.graph import Array, Attribute, Graph
 
@@ -115,8 +117,14 @@ def evaluate(
     keywords: dict[str, Any] = definition.attributes(attributes, where or op)
     if definition.counts_outputs:
         keywords["n_outputs"] = n_outputs
-    result = definition.function(*inputs, **keywords)
-    return list(result) if isinstance(result, tuple) else [result]
+    with np.errstate(all="ignore"):  # IEEE results (inf, nan) are what ONNX defines
+        result = definition.function(*inputs, **keywords)
+    return [_array(r) for r in (result if isinstance(result, tuple) else (result,))]
+
+
+def _array(result: Any) -> Any:
+    """Turn the scalars that numpy reductions give back into arrays."""
+    return np.asarray(result) if isinstance(result, np.generic) else result
 
 
 __all__ = ["REFERENCES", "Graph", "Reference", "evaluate", "find", "reference"]
