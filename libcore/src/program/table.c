@@ -6,6 +6,15 @@
 #define KERNELS(X) \
     X(fill)        \
     X(copy)        \
+    X(cast)        \
+    X(unary_f32)   \
+    X(unary_int)   \
+    X(not_bool)    \
+    X(is_nan)      \
+    X(is_inf)      \
+    X(binary)      \
+    X(where)       \
+    X(scale_shift) \
     X(pack_f32)    \
     X(gemm_f32)    \
     X(conv_f32)    \
