@@ -1,0 +1,273 @@
+"""Convolutions, channels-last: as a product, through window pointers, or per channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...graph.graph import Array, Attribute, Node
+from ..lowering import Lowering, bits_of
+from ..view import View, channels_last
+from .epilogue import Epilogue, absorb
+from .matrix import floats, pack, pad_bias, panels
+from .movement import pad_constant
+from ..registry import lower, require
+
+FEW_CHANNELS = 8  #: up to this many, padding is written out so that a kernel row is one run
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A 2-D window; 1-D ones have height 1.  Pads are at the start and at the end."""
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    dilations: tuple[int, int]
+
+    def words(self) -> list[int]:
+        """Return the eight arguments of libcore's window."""
+        return [*self.kernel, *self.strides, *self.pads[:2], *self.dilations]
+
+
+def window(
+    attributes: dict[str, Attribute], kernel: tuple[int, ...], size: tuple[int, ...]
+) -> Window:
+    """Resolve kernel, strides, dilations and (automatic) padding of one or two dimensions.
+
+    Args:
+        attributes: of the node, with defaults.
+        kernel: kernel size per spatial dimension.
+        size: input size per spatial dimension.
+    """
+    rank = len(kernel)
+    strides = list(attributes.get("strides") or [1] * rank)
+    dilations = list(attributes.get("dilations") or [1] * rank)
+    pads = list(attributes.get("pads") or [0] * (2 * rank))
+    auto = attributes.get("auto_pad", "NOTSET")
+    auto = auto.decode() if isinstance(auto, bytes) else auto
+    if auto == "VALID":
+        pads = [0] * (2 * rank)
+    elif auto in ("SAME_UPPER", "SAME_LOWER"):
+        for i in range(rank):
+            reach = dilations[i] * (kernel[i] - 1) + 1
+            total = max((-(-size[i] // strides[i]) - 1) * strides[i] + reach - size[i], 0)
+            small, large = total // 2, total - total // 2
+            pads[i], pads[rank + i] = (small, large) if auto == "SAME_UPPER" else (large, small)
+    if rank == 1:
+        kernel, strides, dilations = (1, *kernel), [1, *strides], [1, *dilations]
+        pads = [0, pads[0], 0, pads[1]]
+    two: Any = (tuple(kernel), tuple(strides), tuple(pads), tuple(dilations))
+    return Window(*two)
+
+
+def image(view: View) -> View:
+    """Return a 1-D signal [N, C, L] as an image [N, C, 1, L]; images as they are."""
+    return view.insert(2) if len(view.shape) == 3 else view
+
+
+def pixels_as_rows(view: View) -> View | None:
+    """Return [N, C, H, W] as [1, pixels, C], if the pixels are evenly spaced."""
+    moved = view.transpose((0, 2, 3, 1))
+    n, h, w, c = moved.shape
+    return moved.reshape((1, n * h * w, c))
+
+
+@lower("Conv")
+def conv(ctx: Lowering, node: Node) -> None:
+    """Plan a 1-D or 2-D convolution with its bias, residual and clip."""
+    floats(ctx, *node.inputs)
+    x, weights = ctx.view(node.inputs[0]), ctx.value(node.inputs[1])
+    require(len(x.shape) in (3, 4), f"{len(x.shape) - 2}-D convolution")
+    require(weights is not None, "computed weights")
+    assert weights is not None
+    attributes = ctx.attributes(node)
+    groups = int(attributes["group"])
+    w = window(attributes, weights.shape[2:], x.shape[2:])
+    bias_name = ctx.optional(node, 2)
+    bias = ctx.value(bias_name) if bias_name else None
+    require(bias is not None or not bias_name, "computed bias")
+    depthwise = groups == x.shape[1] == weights.shape[0] and groups > 1
+    done = absorb(ctx, node.outputs[0], 1, bias, residual=not depthwise)
+    out = ctx.output(done.output, channels_last, View.is_channels_last)
+    if out.size:
+        kernel = weights if weights.ndim == 4 else weights[:, :, None]
+        if depthwise:
+            _depthwise(ctx, node, image(x), kernel, w, done, image(out))
+        else:
+            _dense(ctx, (node.inputs[1],), image(x), kernel, w, groups, done, image(out))
+    done.finish(ctx)
+
+
+def _depthwise(
+    ctx: Lowering, node: Node, x: View, kernel: Array, w: Window, done: Epilogue, out: View
+) -> None:
+    channels = kernel.shape[0]
+    packed = ctx.packed(
+        ("depthwise", node.inputs[1]),
+        lambda: np.ascontiguousarray(kernel.reshape(channels, -1).T),
+    )
+    bias = None if done.bias is None else ctx.constant(done.bias)
+    ctx.emit(
+        "depthwise_f32", [_channels_last(ctx, x), packed, bias, out], [*w.words(), done.low, done.high]
+    )
+
+
+def _channels_last(ctx: Lowering, view: View) -> View:
+    return view if view.is_channels_last() else ctx.contiguous(view, channels_last)
+
+
+def pack_kernel(kernel: Array, groups: int) -> Array:
+    """Return [OC, IC, KH, KW] as [groups, panels, KH * KW * IC, 16]."""
+    oc, ic, kh, kw = kernel.shape
+    split = kernel.reshape(groups, oc // groups, ic, kh * kw).transpose(0, 3, 2, 1)
+    return pack(split.reshape(groups, kh * kw * ic, oc // groups))
+
+
+def _dense(
+    ctx: Lowering,
+    key: tuple[Any, ...],
+    x: View,
+    kernel: Array,
+    w: Window,
+    groups: int,
+    done: Epilogue,
+    out: View,
+) -> None:
+    """Emit a convolution of images as a product or through window pointers."""
+    packed = ctx.packed(("conv", *key, groups), lambda: pack_kernel(kernel, groups))
+    residual = None
+    if done.residual:
+        residual = _channels_last(ctx, image(ctx.view(done.residual)))
+    bias = None if done.bias is None else pad_bias(done.bias, groups)
+    plain = w.kernel == (1, 1) and not any(w.pads) and groups == 1
+    if plain and w.strides != (1, 1):
+        # Only the pixels that are read: a view.
+        for axis, stride in ((2, w.strides[0]), (3, w.strides[1])):
+            x = x.slice(axis, 0, out.shape[axis], stride)
+        w = Window(w.kernel, (1, 1), w.pads, w.dilations)
+    if x.shape[1] <= FEW_CHANNELS and groups == 1 and not plain:
+        x, w = _written_padding(ctx, x, w)
+    x = _channels_last(ctx, x)
+    if plain and w.strides == (1, 1) and x.shape[2:] == out.shape[2:]:
+        flat = [pixels_as_rows(x), pixels_as_rows(out)]
+        added = None if residual is None else pixels_as_rows(residual)
+        if all(view is not None for view in flat) and (added is None) == (residual is None):
+            one = None if bias is None else ctx.constant(bias[0])
+            ctx.emit("gemm_f32", [flat[0], packed, one, added, flat[1]], [done.low, done.high])
+            return
+    rows = None if bias is None else ctx.constant(bias)
+    args = [*w.words(), groups, done.low, done.high]
+    ctx.emit("conv_f32", [x, packed, rows, residual, out], args)
+
+
+def _written_padding(ctx: Lowering, x: View, w: Window) -> tuple[View, Window]:
+    """Copy the image into a frame of zeros, so that a kernel row is one run of floats."""
+    top, left, bottom, right = w.pads
+    n, c, height, width = x.shape
+    if not any(w.pads):
+        return ctx.contiguous(x, channels_last), w
+    frame = ctx.temp((n, c, height + top + bottom, width + left + right), x.dtype, channels_last)
+    pad_constant(ctx, x, frame, [0, 0, top, left], [0, 0, bottom, right], bits_of(0.0, x.dtype))
+    return frame, Window(w.kernel, w.strides, (0, 0, 0, 0), w.dilations)
+
+
+@lower("ConvTranspose")
+def conv_transpose(ctx: Lowering, node: Node) -> None:
+    """Plan a transposed convolution as one ordinary convolution per phase of the stride.
+
+    Output y reads input i where y + pad = i * stride + k: the outputs with equal
+    (y + pad) mod stride use the same kernel positions, and lie stride apart in memory.
+    """
+    floats(ctx, *node.inputs)
+    x, weights = ctx.view(node.inputs[0]), ctx.value(node.inputs[1])
+    require(len(x.shape) in (3, 4), f"{len(x.shape) - 2}-D convolution")
+    require(weights is not None, "computed weights")
+    assert weights is not None
+    attributes = ctx.attributes(node)
+    groups = int(attributes["group"])
+    bias_name = ctx.optional(node, 2)
+    bias = ctx.value(bias_name) if bias_name else None
+    require(bias is not None or not bias_name, "computed bias")
+    kernel = _as_forward(weights if weights.ndim == 4 else weights[:, :, None], groups)
+    size = ctx.info(node.outputs[0]).dims[2:]
+    strides, pads, dilations = _transposed_window(attributes, x.shape[2:], weights.shape[2:], size)
+    kernel = _spread(kernel, dilations)
+    done = absorb(ctx, node.outputs[0], 1, bias, residual=False)
+    out = image(ctx.output(done.output, channels_last, View.is_channels_last))
+    source = _channels_last(ctx, image(x))
+    for phase_h in range(strides[0]):
+        for phase_w in range(strides[1]):
+            phases = (phase_h, phase_w)
+            target, first = out, [0, 0]
+            for axis in (0, 1):
+                # y = start + stride * t, and i = first + t - j for kernel position j of the phase
+                start = (phases[axis] - pads[axis]) % strides[axis]
+                first[axis] = (start + pads[axis]) // strides[axis]
+                count = max(-(-(out.shape[2 + axis] - start) // strides[axis]), 0)
+                target = target.slice(2 + axis, start, count, strides[axis])
+            part = kernel[:, :, phase_h :: strides[0], phase_w :: strides[1]][:, :, ::-1, ::-1]
+            if not target.size:
+                continue
+            if 0 in part.shape:
+                part = np.zeros((*kernel.shape[:2], 1, 1), np.float32)
+            lengths = part.shape[2:]
+            reach = (lengths[0] - 1 - first[0], lengths[1] - 1 - first[1])
+            # What is read past the end of the image, negative if its end is not needed.
+            past = (
+                target.shape[2] + lengths[0] - 1 - reach[0] - source.shape[2],
+                target.shape[3] + lengths[1] - 1 - reach[1] - source.shape[3],
+            )
+            w = Window((lengths[0], lengths[1]), (1, 1), (*reach, *past), (1, 1))
+            key = ("transposed", node.inputs[1], *strides, *dilations, *phases)
+            _dense(ctx, key, source, np.ascontiguousarray(part), w, groups, done, target)
+    done.finish(ctx)
+
+
+def _as_forward(weights: Array, groups: int) -> Array:
+    """Return [C, OC / groups, KH, KW] as [OC, C / groups, KH, KW]."""
+    c, oc, kh, kw = weights.shape
+    split = weights.reshape(groups, c // groups, oc, kh, kw).transpose(0, 2, 1, 3, 4)
+    return np.ascontiguousarray(split.reshape(groups * oc, c // groups, kh, kw))
+
+
+def _spread(kernel: Array, dilations: tuple[int, int]) -> Array:
+    """Return a dilated kernel with its zeros written out."""
+    if dilations == (1, 1):
+        return kernel
+    oc, ic, kh, kw = kernel.shape
+    size = ((kh - 1) * dilations[0] + 1, (kw - 1) * dilations[1] + 1)
+    spread = np.zeros((oc, ic, *size), np.float32)
+    spread[:, :, :: dilations[0], :: dilations[1]] = kernel
+    return spread
+
+
+def _transposed_window(
+    attributes: dict[str, Attribute],
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    out: tuple[int, ...],
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Return strides, pads at the start, and dilations; 1-D ones get a first dimension."""
+    rank = len(size)
+    strides = list(attributes.get("strides") or [1] * rank)
+    dilations = list(attributes.get("dilations") or [1] * rank)
+    pads = list(attributes.get("pads") or [0] * (2 * rank))[:rank]
+    extra = list(attributes.get("output_padding") or [0] * rank)
+    auto = attributes.get("auto_pad", "NOTSET")
+    auto = auto.decode() if isinstance(auto, bytes) else auto
+    if auto.startswith("SAME") or attributes.get("output_shape"):
+        for i in range(rank):
+            full = strides[i] * (size[i] - 1) + extra[i] + (kernel[i] - 1) * dilations[i] + 1
+            total = max(full - out[i], 0) if auto.startswith("SAME") else full - out[i]
+            pads[i] = total // 2 if auto == "SAME_UPPER" else total - total // 2
+    elif auto == "VALID":
+        pads = [0] * rank
+    if rank == 1:
+        strides, dilations, pads = [1, *strides], [1, *dilations], [0, *pads]
+    return (strides[0], strides[1]), (pads[0], pads[1]), (dilations[0], dilations[1])
+
+
+__all__ = ["Window", "conv", "image", "panels", "window"]

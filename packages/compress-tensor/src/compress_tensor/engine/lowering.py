@@ -1,0 +1,347 @@
+"""What a lowering works with: views of values, memory for results, and the records so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..backend.reference.registry import find
+from ..dtype import DType
+from ..errors import NativeUnsupportedError
+from ..graph.graph import Array, Attribute, Node
+from ..graph.rules.registry import Info
+from ..native.library import opcode
+from .registry import NotLowered
+from .program import Record
+from .view import Buffer, Kind, View, channels_last, collapse, row_major, storage_order, strides_in_order
+
+Layout = Callable[[Sequence[int]], tuple[int, ...]]
+Accepts = Callable[[View], bool]
+
+#: Packed weights by what they were made from, shared by all plans of a session.
+WeightCache = dict[Hashable, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class HostCall:
+    """A node that runs by its reference definition, between two stretches of records."""
+
+    node: Node
+    inputs: tuple[View | None, ...]
+    outputs: tuple[View | None, ...]
+    reason: str
+
+
+Step = Record | HostCall
+
+
+@dataclass(slots=True)
+class Part:
+    """Where a value belongs inside the concatenation that reads it."""
+
+    node: Node
+    axis: int
+    start: int
+
+
+@dataclass
+class Lowering:
+    """The state of planning one specialised list of nodes."""
+
+    infos: dict[str, Info]
+    constants: dict[str, Array]
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    nodes: Sequence[Node]
+    weights: WeightCache
+    steps: list[Step] = field(default_factory=list)
+    views: dict[str, View] = field(default_factory=dict)
+    done: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._consumers: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                if name:
+                    self._consumers.setdefault(name, []).append(node)
+        self._pending: dict[int, int] = {}
+        self._parts = self._find_parts()
+        self._label = ""
+        for name in self.inputs:
+            info = self.infos[name]
+            buffer = Buffer(Kind.INPUT, self._bytes(info.dims, info.dtype), name)
+            self.define(name, View(buffer, 0, info.dtype, info.dims, row_major(info.dims)))
+
+    # ---- questions ----
+
+    def attributes(self, node: Node) -> dict[str, Attribute]:
+        """Return the node's attributes with ONNX's defaults filled in."""
+        return find(node.op, node.domain).attributes(node.attributes, node.label)
+
+    def info(self, name: str) -> Info:
+        """Return type, shape and perhaps contents of a value."""
+        return self.infos[name]
+
+    def value(self, name: str) -> Array | None:
+        """Return the contents of a value if they are known while planning."""
+        if name in self.constants:
+            return self.constants[name]
+        return self.infos[name].value if name in self.infos else None
+
+    def optional(self, node: Node, index: int) -> str:
+        """Return the name of input ``index``, "" if it is omitted."""
+        return node.inputs[index] if index < len(node.inputs) else ""
+
+    def only_consumer(self, name: str) -> Node | None:
+        """Return the one node that reads a value which nobody else needs."""
+        readers = self._consumers.get(name, [])
+        if len(readers) != 1 or name in self.outputs:
+            return None
+        return readers[0] if readers[0].inputs.count(name) == 1 else None
+
+    def is_ready(self, name: str) -> bool:
+        """Whether a value can be read by the record emitted next."""
+        return name in self.views or self.value(name) is not None
+
+    # ---- values ----
+
+    def view(self, name: str) -> View:
+        """Return where a value lies."""
+        if name not in self.views:
+            value = self.value(name)
+            if value is None:
+                raise KeyError(name)
+            self.views[name] = self.constant(value)
+        return self.views[name]
+
+    def constant(self, array: Array) -> View:
+        """Return a view of constant data."""
+        array = np.ascontiguousarray(array)
+        buffer = Buffer(Kind.CONSTANT, array.nbytes, array=array)
+        return View(buffer, 0, DType.of(array.dtype), array.shape, row_major(array.shape))
+
+    def packed(self, key: Hashable, make: Callable[[], Array]) -> View:
+        """Return constant data made once per session, such as packed weights."""
+        if key not in self.weights:
+            self.weights[key] = make()
+        return self.constant(self.weights[key])
+
+    def define(self, name: str, view: View) -> None:
+        """Say where a value lies (an alias of another value, or a new buffer)."""
+        self.views[name] = view
+        pending = len(self._consumers.get(name, [])) + (name in self.outputs)
+        key = id(view.buffer)
+        self._pending[key] = self._pending.get(key, 0) + pending
+
+    def temp(self, shape: Sequence[int], dtype: DType, layout: Layout = row_major) -> View:
+        """Return new arena memory for an intermediate result."""
+        buffer = Buffer(Kind.ARENA, self._bytes(shape, dtype))
+        return View(buffer, 0, dtype, tuple(shape), layout(shape))
+
+    def output(
+        self,
+        name: str,
+        layout: Layout = row_major,
+        accepts: Accepts = lambda view: True,
+        reuse: Sequence[str] = (),
+    ) -> View:
+        """Define a node's output and return the memory for it.
+
+        In order of preference: its place inside the concatenation that reads it, its place in
+        the caller's result, the memory of an input in ``reuse`` that dies here, the arena.
+
+        Args:
+            name: the output.
+            layout: the strides to use if the choice is free.
+            accepts: whether the kernel can write to a view.
+            reuse: inputs (same dims) over which an elementwise kernel may write.
+        """
+        info = self.infos[name]
+        found = self._part_of_concat(name, accepts) or self._result(name, accepts)
+        for other in reuse if found is None else ():
+            found = found or self._reused(other, info, accepts)
+        if found is None:
+            found = self.temp(info.dims, info.dtype, layout)
+        self.define(name, found)
+        return found
+
+    def like(self, *names: str) -> Layout:
+        """Return the layout that keeps the storage order of the first full-size input."""
+        for name in names:
+            view = self.views.get(name)
+            if view is not None and view.buffer.kind is not Kind.CONSTANT and view.size > 1:
+                order = storage_order(view.shape, view.strides)
+
+                def layout(shape: Sequence[int], order: list[int] = order) -> tuple[int, ...]:
+                    extra = len(shape) - len(order)
+                    if extra < 0:
+                        return row_major(shape)
+                    full = [*range(extra), *(axis + extra for axis in order)]
+                    return strides_in_order(shape, full)
+
+                return layout
+        return row_major
+
+    # ---- records ----
+
+    def emit(
+        self, kernel: str, operands: Sequence[View | None], args: Sequence[int | float] = ()
+    ) -> None:
+        """Append one record."""
+        if any(view is not None and len(view.shape) > 8 for view in operands):
+            raise NotLowered("more than 8 dimensions")
+        try:
+            opcode(kernel)
+        except NativeUnsupportedError as missing:
+            raise NotLowered(str(missing)) from missing
+        self.steps.append(Record(kernel, tuple(operands), tuple(args), self._label))
+
+    def elementwise(
+        self, kernel: str, operands: Sequence[View | None], args: Sequence[int | float] = ()
+    ) -> None:
+        """Append a record over operands broadcast to the last one, dimensions collapsed."""
+        out = operands[-1]
+        assert out is not None
+        if out.size:
+            wide = [None if view is None else view.expand(out.shape) for view in operands]
+            self.emit(kernel, collapse(wide), args)
+
+    def copy(self, source: View, target: View) -> None:
+        """Copy elements between views of one shape."""
+        self.elementwise("copy", [source, target])
+
+    def contiguous(self, view: View, layout: Layout = row_major) -> View:
+        """Return the same elements packed in ``layout``, copied if they are not yet."""
+        wanted = layout(view.shape)
+        same = all(
+            size == 1 or have == want
+            for size, have, want in zip(view.shape, view.strides, wanted, strict=True)
+        )
+        if same or not view.size:
+            return view
+        packed = self.temp(view.shape, view.dtype, layout)
+        self.copy(view, packed)
+        return packed
+
+    def reshaped(self, view: View, shape: Sequence[int]) -> View:
+        """Return the elements in another shape, copied only if no view can show them."""
+        found = view.reshape(shape)
+        if found is None:
+            found = self.contiguous(view).reshape(shape)
+            assert found is not None
+        return found
+
+    # ---- the walk ----
+
+    def lower(self, node: Node, function: Callable[[Lowering, Node], None] | None) -> None:
+        """Plan one node, by its lowering or else by its reference definition."""
+        if id(node) in self.done:
+            return
+        mark, views, pending = len(self.steps), dict(self.views), dict(self._pending)
+        done = set(self.done)
+        self._label = node.label
+        try:
+            if function is None:
+                raise NotLowered("no kernel for this operator")
+            function(self, node)
+        except NotLowered as reason:
+            del self.steps[mark:]
+            self.views, self._pending, self.done = views, pending, done
+            self._host(node, str(reason))
+        self.finish(node)
+
+    def finish(self, node: Node) -> None:
+        """Mark a node as planned: its inputs have one reader less."""
+        if id(node) in self.done:
+            return
+        self.done.add(id(node))
+        for name in dict.fromkeys(node.inputs):
+            if name in self.views:
+                self._pending[id(self.views[name].buffer)] -= 1
+
+    def results(self) -> None:
+        """Bring every graph output into the caller's memory."""
+        self._label = "output"
+        for name in self.outputs:
+            view = self.view(name)
+            if view.buffer.kind is Kind.OUTPUT and view.buffer.name == name:
+                continue
+            info = self.infos[name]
+            buffer = Buffer(Kind.OUTPUT, self._bytes(info.dims, info.dtype), name)
+            target = View(buffer, 0, info.dtype, info.dims, row_major(info.dims))
+            if info.dtype.numpy.kind in "OV" and info.dtype is not DType.BFLOAT16:
+                self.steps.append(
+                    HostCall(Node("Identity", [name], [name]), (view,), (target,), "element type")
+                )
+            else:
+                self.copy(view, target)
+            self.views[name] = target
+
+    # ---- inside ----
+
+    def _host(self, node: Node, reason: str) -> None:
+        inputs = tuple(self.view(name) if name else None for name in node.inputs)
+        outputs = tuple(self.output(name) if name else None for name in node.outputs)
+        self.steps.append(HostCall(node, inputs, outputs, reason))
+
+    @staticmethod
+    def _bytes(shape: Sequence[int], dtype: DType) -> int:
+        return prod(shape) * dtype.numpy.itemsize
+
+    def _find_parts(self) -> dict[str, Part]:
+        found: dict[str, Part] = {}
+        for node in self.nodes:
+            if node.op != "Concat" or node.domain:
+                continue
+            shape = self.infos[node.outputs[0]].shape
+            if shape is None:
+                continue
+            axis, start = int(node.attributes["axis"]) % max(len(shape), 1), 0
+            for name in node.inputs:
+                if node.inputs.count(name) == 1 and name not in self.constants:
+                    found.setdefault(name, Part(node, axis, start))
+                start += self.infos[name].dims[axis]
+        return found
+
+    def _part_of_concat(self, name: str, accepts: Accepts) -> View | None:
+        part = self._parts.get(name)
+        if part is None or name in self.outputs:
+            return None
+        whole = part.node.outputs[0]
+        if whole not in self.views:
+            info = self.infos[whole]
+            if len(info.dims) == 4 and part.axis == 1:
+                layout: Layout = channels_last
+            else:
+                layout = row_major
+            self.output(whole, layout)
+        view = self.views[whole].slice(part.axis, part.start, self.infos[name].dims[part.axis])
+        return view if accepts(view) else None
+
+    def _result(self, name: str, accepts: Accepts) -> View | None:
+        if name not in self.outputs:
+            return None
+        info = self.infos[name]
+        buffer = Buffer(Kind.OUTPUT, self._bytes(info.dims, info.dtype), name)
+        view = View(buffer, 0, info.dtype, info.dims, row_major(info.dims))
+        return view if accepts(view) else None
+
+    def _reused(self, other: str, info: Info, accepts: Accepts) -> View | None:
+        view = self.views.get(other)
+        if view is None or view.buffer.kind is not Kind.ARENA or view.shape != info.shape:
+            return None
+        if view.dtype is not info.dtype or self._pending[id(view.buffer)] != 1:
+            return None
+        if any(size > 1 and step == 0 for size, step in zip(view.shape, view.strides, strict=True)):
+            return None
+        return view if accepts(view) else None
+
+
+def bits_of(value: Any, dtype: DType) -> int:
+    """Return the word that carries one element for the ``fill`` kernel."""
+    raw = np.array(value).astype(dtype.numpy).tobytes().ljust(8, b"\0")
+    return int(np.frombuffer(raw, np.int64)[0])

@@ -1,0 +1,152 @@
+"""A libcore program: the words of a plan, checked by the library, and its lifetime."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..native.call import MAX_RANK, TENSOR_WORDS, arg_words
+from ..native.library import Pool, core, opcode
+from .memory import assign_offsets
+from .view import Buffer, Kind, View
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One kernel on views, as planned; ``label`` names the graph nodes that it computes."""
+
+    kernel: str
+    operands: tuple[View | None, ...]
+    args: tuple[int | float, ...] = ()
+    label: str = ""
+
+
+class Program:
+    """A checked list of records.
+
+    Args:
+        records: in execution order.
+        bases: buffers outside the arena, in the order in which a run must give them.
+        offsets: byte offset of each arena buffer.
+        arena_bytes: size of the arena without scratch.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        bases: Sequence[Buffer],
+        offsets: dict[int, int],
+        arena_bytes: int,
+    ) -> None:
+        self.handle = ctypes.c_void_p()
+        self.records = tuple(records)
+        self.n_bases = len(bases) + 1
+        base_of = {id(buffer): n + 1 for n, buffer in enumerate(bases)}
+        rows: list[list[int]] = []
+        index: dict[tuple[object, ...], int] = {}
+        words: list[int] = []
+        for record in records:
+            operands = []
+            for view in record.operands:
+                operands.append(-1 if view is None else _row(view, base_of, offsets, rows, index))
+            words += [opcode(record.kernel), len(operands), len(record.args)]
+            words += operands
+            words += arg_words(record.args).tolist()
+        sizes = np.array([arena_bytes, *(buffer.nbytes for buffer in bases)], np.int64)
+        tensors = np.array(rows or [[0] * TENSOR_WORDS], np.int64)
+        code = np.array(words or [0], np.int64)
+        core().cpr_program_create(
+            len(rows),
+            tensors.ctypes.data,
+            len(words),
+            code.ctypes.data,
+            self.n_bases,
+            sizes.ctypes.data,
+            ctypes.byref(self.handle),
+        )
+
+    def arena_bytes(self, threads: int) -> int:
+        """Return the bytes that a run with that many threads needs, scratch included."""
+        found = ctypes.c_int64()
+        core().cpr_program_arena_bytes(self.handle, threads, ctypes.byref(found))
+        return found.value
+
+    def run(self, bases: ctypes.Array[ctypes.c_void_p], pool: Pool | None) -> None:
+        """Run every record; ``bases`` holds the addresses of arena and bases."""
+        core().cpr_program_run(
+            self.handle, self.n_bases, bases, pool.handle if pool else None, None
+        )
+
+    def profile(self, bases: ctypes.Array[ctypes.c_void_p], pool: Pool | None) -> list[int]:
+        """Run and return the nanoseconds of each record."""
+        times = np.zeros(max(len(self.records), 1), np.int64)
+        core().cpr_program_run(
+            self.handle, self.n_bases, bases, pool.handle if pool else None, times.ctypes.data
+        )
+        found: list[int] = times[: len(self.records)].tolist()
+        return found
+
+    def __del__(self) -> None:
+        if getattr(self, "handle", None):
+            core().cpr_program_destroy(self.handle)
+            self.handle = ctypes.c_void_p()
+
+
+def _row(
+    view: View,
+    base_of: dict[int, int],
+    offsets: dict[int, int],
+    rows: list[list[int]],
+    index: dict[tuple[object, ...], int],
+) -> int:
+    """Return the number of the tensor that describes ``view``, adding it if it is new."""
+    key = (id(view.buffer), view.offset, view.dtype, view.shape, view.strides)
+    if key not in index:
+        start = offsets.get(id(view.buffer), 0) if view.buffer.kind is Kind.ARENA else 0
+        rank = len(view.shape)
+        pad = [0] * (MAX_RANK - rank)
+        index[key] = len(rows)
+        rows.append(
+            [
+                base_of.get(id(view.buffer), 0),
+                start + view.offset * view.itemsize,
+                int(view.dtype),
+                rank,
+                *view.shape,
+                *pad,
+                *view.strides,
+                *pad,
+            ]
+        )
+    return index[key]
+
+
+def place(
+    uses: Sequence[tuple[int, Sequence[View | None]]],
+) -> tuple[dict[int, int], int, list[Buffer]]:
+    """Assign arena offsets from the steps at which buffers are used.
+
+    Args:
+        uses: (step, views) pairs.
+
+    Returns:
+        Byte offset by ``id`` of each arena buffer, arena size, and the other buffers in order
+        of first use.
+    """
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    buffers: dict[int, Buffer] = {}
+    for step, views in uses:
+        for view in views:
+            if view is not None:
+                key = id(view.buffer)
+                first.setdefault(key, step)
+                last[key] = step
+                buffers.setdefault(key, view.buffer)
+    arena = [key for key, buffer in buffers.items() if buffer.kind is Kind.ARENA]
+    offsets, total = assign_offsets([(buffers[k].nbytes, first[k], last[k]) for k in arena])
+    others = [buffer for buffer in buffers.values() if buffer.kind is not Kind.ARENA]
+    return dict(zip(arena, offsets, strict=True)), total, others

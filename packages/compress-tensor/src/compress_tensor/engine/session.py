@@ -1,0 +1,265 @@
+"""Session: a compiled graph.  Plans are made per input shape and cached."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..dtype import DType
+from ..errors import InputError, UnsupportedError
+from ..graph.graph import Array, Graph, Value, captured
+from ..graph.passes import optimize
+from ..graph.rules.registry import Info
+from ..native.library import Pool
+from .lowering import WeightCache
+from .plan import Plan, Planned, make_plan
+from .program import Record
+from .specialize import specialize
+
+MOST_PLANS = 32  #: plans kept per stage; the least recently used goes first
+MOST_KEY_BYTES = 1 << 16  #: contents of an input that decides shapes, at most
+
+Key = tuple[object, ...]
+
+
+class Stage:
+    """A graph that is planned as a whole, up to the first value that must be known.
+
+    Args:
+        graph: after passes.
+        needs: inputs whose contents are part of the plan's key.
+    """
+
+    def __init__(self, graph: Graph, needs: set[str], weights: WeightCache, threads: int) -> None:
+        self.graph = graph
+        self.needs = set(needs)
+        self.weights = weights
+        self.threads = threads
+        self._plans: OrderedDict[Key, tuple[Plan, Stage | None]] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def run(self, feeds: Mapping[str, Array], pool: Pool | None) -> dict[str, Array]:
+        """Run on inputs whose names, types and shapes were checked."""
+        plan, rest = self.plan(feeds)
+        found = plan.run(feeds, pool)
+        if rest is None:
+            return found
+        known = {**{name: feeds[name] for name in self._inputs()}, **found}
+        given = {v.name: known[v.name] for v in rest.graph.inputs}
+        return rest.run(given, pool)
+
+    def plan(self, feeds: Mapping[str, Array]) -> tuple[Plan, Stage | None]:
+        """Return the plan for these shapes (and contents, where they matter)."""
+        with self._lock:
+            while True:
+                key = self._key(feeds)
+                if key in self._plans:
+                    self._plans.move_to_end(key)
+                    return self._plans[key]
+                made = self._make(feeds)
+                if made is not None:
+                    self._plans[key] = made
+                    while len(self._plans) > MOST_PLANS:
+                        self._plans.popitem(last=False)
+                    return made
+
+    def _inputs(self) -> list[str]:
+        return [value.name for value in self.graph.inputs]
+
+    def _key(self, feeds: Mapping[str, Array]) -> Key:
+        words: list[object] = []
+        for name in self._inputs():
+            array = feeds[name]
+            words += [array.shape, array.dtype.str if array.dtype.names is None else array.dtype]
+            if name in self.needs:
+                if array.nbytes > MOST_KEY_BYTES:
+                    raise InputError(
+                        f"input {name!r} decides shapes, but has {array.nbytes} bytes; "
+                        f"at most {MOST_KEY_BYTES} are supported"
+                    )
+                words.append(str(array.tolist()) if array.dtype == object else array.tobytes())
+        return tuple(words)
+
+    def _make(self, feeds: Mapping[str, Array]) -> tuple[Plan, Stage | None] | None:
+        """Plan; None if an input was found to decide shapes, so that the key has changed."""
+        infos: dict[str, Info] = {}
+        for name in self._inputs():
+            array = feeds[name]
+            value = np.array(array) if name in self.needs else None
+            infos[name] = Info(DType.of(array.dtype), tuple(array.shape), value, name)
+        part = specialize(self.graph, infos)
+        if part.needs in infos:
+            self.needs.add(part.needs)
+            return None
+        wanted = [value.name for value in self.graph.outputs]
+        if not part.rest and not part.needs:
+            missing = [n for n in wanted if n not in part.infos]
+            if missing:
+                raise UnsupportedError(f"outputs {missing} are made by no node")
+            return make_plan(part, self._inputs(), wanted, self.weights, self.threads), None
+        # Cut: what is behind reads values from before as its inputs.
+        reads = [n for node in part.rest for n in [*node.inputs, *captured(node)] if n]
+        inside = {out for node in part.rest for out in node.outputs}
+        crossing = list(
+            dict.fromkeys(n for n in [part.needs, *reads, *wanted] if n and n not in inside)
+        )
+        constants = {n: part.constants[n] for n in crossing if n in part.constants}
+        alive = [n for n in crossing if n not in constants]
+        made_here = [n for n in alive if n not in infos]
+        rest = Graph(
+            nodes=part.rest,
+            inputs=[Value(n) for n in alive],
+            outputs=[Value(n) for n in wanted],
+            constants=constants,
+        )
+        plan = make_plan(part, self._inputs(), made_here, self.weights, self.threads)
+        needs = {part.needs} if part.needs else set()
+        return plan, Stage(rest, needs, self.weights, self.threads)
+
+
+class Session:
+    """A graph ready to run.  Safe to use from several threads at once.
+
+    Args:
+        graph: the model; it is not changed.
+        threads: how many threads a run may use; by default all processors.
+        outputs: names of values to return, by default the graph's outputs.
+    """
+
+    def __init__(
+        self, graph: Graph, *, threads: int | None = None, outputs: Sequence[str] | None = None
+    ) -> None:
+        graph.check()
+        self.graph = graph
+        self.threads = _threads(threads)
+        self._pool = Pool(self.threads) if self.threads > 1 else None
+        self._weights: WeightCache = {}
+        self._stages: dict[tuple[str, ...], Stage] = {}
+        self._lock = threading.Lock()
+        self._outputs = tuple(outputs or (value.name for value in graph.outputs))
+        self._stage(self._outputs)
+
+    @property
+    def inputs(self) -> list[Value]:
+        """What `run` must be given."""
+        return list(self.graph.inputs)
+
+    @property
+    def outputs(self) -> list[str]:
+        """What `run` returns."""
+        return list(self._outputs)
+
+    def run(
+        self, feeds: Mapping[str, Any], outputs: Sequence[str] | None = None
+    ) -> dict[str, Array]:
+        """Compute the outputs for one set of inputs.
+
+        Args:
+            feeds: an array for every input, of its type and shape.
+            outputs: names of any values of the graph, instead of the session's outputs.
+
+        Returns:
+            An array of its own for every output.
+
+        Raises:
+            InputError: if a name, type or shape is wrong.
+        """
+        checked = self._checked(feeds)
+        return self._stage(tuple(outputs or self._outputs)).run(checked, self._pool)
+
+    def report(
+        self, feeds: Mapping[str, Any], outputs: Sequence[str] | None = None
+    ) -> list[Planned]:
+        """Return how each node runs for inputs of these shapes (after the graph passes).
+
+        Nodes behind a value that decides shapes are planned once the first stage has run.
+        """
+        checked: Mapping[str, Array] = self._checked(feeds)
+        found: list[Planned] = []
+        stage: Stage | None = self._stage(tuple(outputs or self._outputs))
+        while stage is not None:
+            plan, rest = stage.plan(checked)
+            found += plan.report
+            if rest is not None:
+                known = {**checked, **plan.run(checked, self._pool)}
+                checked = {v.name: known[v.name] for v in rest.graph.inputs}
+            stage = rest
+        return found
+
+    def memory(self, feeds: Mapping[str, Any]) -> int:
+        """Return the bytes of arena that the first stage needs for inputs of these shapes."""
+        return self._stage(self._outputs).plan(self._checked(feeds))[0].arena_bytes
+
+    def profile(self, feeds: Mapping[str, Any]) -> list[tuple[Record, int]]:
+        """Run once and return the nanoseconds of every record of the first stage."""
+        checked = self._checked(feeds)
+        return self._stage(self._outputs).plan(checked)[0].profile(checked, self._pool)
+
+    def _stage(self, outputs: tuple[str, ...]) -> Stage:
+        with self._lock:
+            if outputs not in self._stages:
+                graph = self.graph
+                if list(outputs) != [value.name for value in graph.outputs]:
+                    known = graph.names()
+                    for name in outputs:
+                        if name not in known:
+                            raise InputError(f"the graph has no value {name!r} to return")
+                    graph = graph.copy()
+                    graph.outputs = [graph.values.get(n, Value(n)) for n in outputs]
+                self._stages[outputs] = Stage(optimize(graph), set(), self._weights, self.threads)
+            return self._stages[outputs]
+
+    def _checked(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
+        names = [value.name for value in self.graph.inputs]
+        unknown = [name for name in feeds if name not in names]
+        missing = [name for name in names if name not in feeds]
+        if unknown or missing:
+            problem = f"no input is named {unknown[0]!r}" if unknown else f"{missing[0]!r} is missing"
+            raise InputError(f"{problem}; the inputs are {', '.join(map(repr, names))}")
+        symbols: dict[str, tuple[int, str]] = {}
+        return {v.name: _checked_input(v, feeds[v.name], symbols) for v in self.graph.inputs}
+
+
+def _checked_input(value: Value, given: Any, symbols: dict[str, tuple[int, str]]) -> Array:
+    """Return the input as an array, after comparing type and shape with what the graph says."""
+    array = np.asarray(given)
+    if value.dtype is not None and array.dtype != value.dtype.numpy:
+        if not (value.dtype is DType.STRING and array.dtype.kind in "USOT"):
+            raise InputError(
+                f"input {value.name!r} has type {array.dtype}, not {value.dtype.label}; convert it"
+            )
+        array = array.astype(object)
+    if value.shape is None:
+        return array
+    wanted = ", ".join("?" if d is None else str(d) for d in value.shape)
+    wrong = f"input {value.name!r} has shape {list(array.shape)}, not [{wanted}]"
+    if len(array.shape) != len(value.shape):
+        raise InputError(wrong)
+    for have, dim in zip(array.shape, value.shape, strict=True):
+        if isinstance(dim, int) and have != dim:
+            raise InputError(wrong)
+        if isinstance(dim, str):
+            bound, other = symbols.setdefault(dim, (have, value.name))
+            if bound != have:
+                raise InputError(f"{wrong} with {dim} = {bound} as in input {other!r}")
+    return array
+
+
+def _threads(threads: int | None) -> int:
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if not 1 <= threads <= 256:
+        raise InputError(f"threads must be from 1 to 256, not {threads}")
+    return threads
+
+
+def compile(
+    graph: Graph, *, threads: int | None = None, outputs: Sequence[str] | None = None
+) -> Session:
+    """Return a Session that runs ``graph`` in the engine (see `Session`)."""
+    return Session(graph, threads=threads, outputs=outputs)

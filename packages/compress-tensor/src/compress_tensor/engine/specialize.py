@@ -1,0 +1,115 @@
+"""Binding a graph to concrete shapes: every shape known, shape arithmetic folded, Ifs decided.
+
+The walk stops where the next node's shapes depend on contents that are not known yet.  What is
+before the cut can be planned; what is behind it waits for the value.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from ..errors import UnsupportedError
+from ..graph.graph import Array, Graph, Node, captured
+from ..graph.infer import infer_node, info_of
+from ..graph.rename import renamed
+from ..graph.rules.registry import Info, NeedsValue
+
+
+@dataclass
+class Specialized:
+    """The part of a graph whose shapes are all known.
+
+    Attributes:
+        infos: type, shape and perhaps contents of every value met.
+        constants: contents known while planning.
+        nodes: what is left to compute, in order.
+        rest: the nodes behind the cut; empty if there is none.
+        needs: the value whose contents the first of them asks for, or "".
+    """
+
+    infos: dict[str, Info]
+    constants: dict[str, Array]
+    nodes: list[Node] = field(default_factory=list)
+    rest: list[Node] = field(default_factory=list)
+    needs: str = ""
+
+
+def specialize(graph: Graph, infos: dict[str, Info]) -> Specialized:
+    """Walk the graph with its inputs described by ``infos``.
+
+    Raises:
+        ShapeError: if shapes, types or attributes do not fit an operator.
+        UnsupportedError: for an operator without definition.
+    """
+    found = Specialized(dict(infos), dict(graph.constants))
+    for name, array in graph.constants.items():
+        found.infos[name] = info_of(array, name)
+    for name, info in infos.items():
+        if info.value is not None:
+            found.constants[name] = info.value
+    todo = deque(graph.nodes)
+    inlined = 0
+    while todo:
+        node = todo.popleft()
+        try:
+            if node.op == "If" and not node.domain:
+                inlined += 1
+                branch, more = _branch(node, found.infos, f"{node.outputs[0]}/{inlined}/")
+                for name, array in more.items():
+                    found.constants[name] = array
+                    found.infos[name] = info_of(array, name)
+                todo.extendleft(reversed(branch))
+                continue
+            if any(True for _ in node.subgraphs()):
+                raise UnsupportedError(f"{node.label}: loops cannot be compiled")
+            given = [found.infos[name] if name else None for name in node.inputs]
+            results = infer_node(node, given, len(node.outputs))
+        except NeedsValue as need:
+            found.rest, found.needs = [node, *todo], need.name
+            return found
+        for name, info in zip(node.outputs, results, strict=False):
+            if name:
+                found.infos[name] = Info(info.dtype, info.shape, info.value, name)
+        named = [name for name in node.outputs if name]
+        values = [found.infos[name].value for name in named]
+        if all(value is not None for value in values):
+            for name, value in zip(named, values, strict=True):
+                assert value is not None
+                found.constants[name] = value
+            continue
+        found.nodes.append(node)
+        if any(found.infos[name].shape is None for name in named):
+            found.rest = list(todo)
+            return found
+    return found
+
+
+def _branch(
+    node: Node, infos: dict[str, Info], prefix: str
+) -> tuple[list[Node], dict[str, Array]]:
+    """Return the nodes and constants of the branch that an If takes, under unique names.
+
+    Raises:
+        NeedsValue: if the condition is not known.
+    """
+    condition = infos[node.inputs[0]].need()
+    graph = node.attributes["then_branch" if condition.reshape(-1)[0] else "else_branch"]
+    assert isinstance(graph, Graph)
+    names = {name: prefix + name for name in graph.names()}
+    nodes = [renamed(inner, names) for inner in graph.nodes]
+    for value, name in zip(graph.outputs, node.outputs, strict=True):
+        if name:
+            nodes.append(Node("Identity", [names.get(value.name, value.name)], [name]))
+    return nodes, {names[name]: array for name, array in graph.constants.items()}
+
+
+def without_dead(nodes: list[Node], wanted: set[str]) -> list[Node]:
+    """Return the nodes that ``wanted`` values depend on."""
+    needed = set(wanted)
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if any(name in needed for name in node.outputs):
+            kept.append(node)
+            needed.update(name for name in [*node.inputs, *captured(node)] if name)
+    return kept[::-1]

@@ -1,0 +1,63 @@
+"""Compute what depends on constants only, by the reference definitions.
+
+Left alone: random operators, nodes with subgraphs, results of more than 2**28 elements, and
+whatever its definition refuses (compiling reports that with the node's name).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...backend.reference.registry import evaluate
+from ...errors import CompressError
+from ..graph import Graph, Node
+from ..infer import RANDOM, infer_node, info_of
+
+MOST_ELEMENTS = 1 << 28
+
+
+def fold_constants(graph: Graph) -> Graph:
+    """Return the graph with such nodes replaced by constants."""
+    found = graph.copy()
+    kept: list[Node] = []
+    for node in found.nodes:
+        if not _fold(found, node):
+            kept.append(node)
+    found.nodes = kept
+    return found
+
+
+def _fold(graph: Graph, node: Node) -> bool:
+    """Compute the node's outputs into the constants, if that can be done."""
+    known = all(not name or name in graph.constants for name in node.inputs)
+    if not known or node.op in RANDOM or any(True for _ in node.subgraphs()):
+        return False
+    if not node.inputs and node.op not in ("Constant", "EyeLike"):
+        return False
+    arrays = [graph.constants[name] if name else None for name in node.inputs]
+    infos = [
+        None if a is None else info_of(a, name)
+        for name, a in zip(node.inputs, arrays, strict=True)
+    ]
+    try:
+        results = infer_node(node, infos, len(node.outputs))
+        shapes = [info.shape for info in results]
+        if any(s is not None and int(np.prod(s, dtype=object)) > MOST_ELEMENTS for s in shapes):
+            return False
+        with np.errstate(all="ignore"):
+            made = evaluate(
+                node.op,
+                arrays,
+                node.attributes,
+                len(node.outputs),
+                domain=node.domain,
+                where=node.label,
+            )
+    except (CompressError, MemoryError):
+        return False
+    for name, array in zip(node.outputs, made, strict=False):
+        if name:
+            array = np.asarray(array)
+            array.flags.writeable = False
+            graph.constants[name] = array
+    return True

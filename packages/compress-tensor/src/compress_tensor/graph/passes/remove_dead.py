@@ -1,0 +1,19 @@
+"""Remove nodes and constants that no output depends on."""
+
+from __future__ import annotations
+
+from ..graph import Graph, captured
+
+
+def remove_dead(graph: Graph) -> Graph:
+    """Return the graph without nodes and constants that nothing reads."""
+    needed = {value.name for value in graph.outputs}
+    kept = []
+    for node in reversed(graph.nodes):
+        if any(name in needed for name in node.outputs):
+            kept.append(node)
+            needed.update([*node.inputs, *captured(node)])
+    found = graph.copy()
+    found.nodes = [node.copy() for node in reversed(kept)]
+    found.constants = {n: array for n, array in graph.constants.items() if n in needed}
+    return found
