@@ -279,25 +279,32 @@ CPR_FN double atan_f64(double x)
     return copysign(a > 1.0 ? 0x1.921fb54442d18p+0 - y : y, x);
 }
 
-/* IEEE 754's pow on float32. */
+CPR_FN uint32_t mask_of(int condition) { return 0u - (uint32_t)condition; }
+
+CPR_FN float select_f32(uint32_t mask, float x, float y)
+{
+    return f32_bits((bits_f32(x) & mask) | (bits_f32(y) & ~mask));
+}
+
+/* IEEE 754's pow on float32.  The cases are chosen with masks: as conditions the compiler
+ * chains them into branches and gives up vectorising. */
 CPR_FN float pow_f32(float x, float y)
 {
-    const float a = fabsf(x), b = fabsf(y);
-    double l = log_positive_f64(a);
-    l = a == 0.0f ? -(double)INFINITY : a == INFINITY ? (double)INFINITY : l;
-    l = a == 1.0f ? 0.0 : l;
-    double t = (double)y * l;
-    t = a == 1.0f ? 0.0 : t; /* also for y infinite */
-    float v = (float)exp_f64(t);
-    const float small = b < 0x1p24f ? y : 0.0f; /* larger ones are even integers */
+    const float a = fabsf(x);
+    const double l = log_f64(a);
+    const uint32_t unit = mask_of(a == 1.0f);
+    const float power = (float)exp_f64((double)y * l);
+    float v = select_f32(unit, 1.0f, power); /* also for y infinite */
+    const float small = select_f32(mask_of(fabsf(y) < 0x1p24f), y, 0.0f); /* larger: even */
     const int32_t whole = (int32_t)small;
-    const int odd = ((whole & 1) != 0) & ((float)whole == small);
-    const int integer = (float)whole == small;
-    v = odd ? copysign_f32(v, x) : v;
-    v = (x < 0.0f) & !integer & (a != INFINITY) & (b != INFINITY) ? NAN : v;
-    v = (x != x) | (y != y) ? x + y : v;
-    v = y == 2.0f ? x * x : v;
-    return (y == 0.0f) | (x == 1.0f) ? 1.0f : v;
+    const uint32_t fraction = mask_of((float)whole != small);
+    const uint32_t odd_sign = (uint32_t)whole << 31 & ~fraction;
+    v = f32_bits(bits_f32(v) | (odd_sign & bits_f32(x)));
+    v = select_f32(mask_of(x < 0.0f) & mask_of(a != INFINITY) & fraction, NAN, v);
+    v = select_f32(mask_of(x != x), x, v);
+    v = select_f32(mask_of(y != y), y, v);
+    v = select_f32(mask_of(y == 2.0f), x * x, v);
+    return select_f32(mask_of(y == 0.0f) | mask_of(x == 1.0f), 1.0f, v);
 }
 
 #endif

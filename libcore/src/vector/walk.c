@@ -5,15 +5,6 @@
 
 enum { CHUNK = 256 }; /* elements staged at a time: 10 KB of stack for five operands */
 
-typedef struct {
-    int32_t n, rank;
-    int64_t dim[CPR_MAX_RANK];
-    int64_t step[CPR_WALK_MAX][CPR_MAX_RANK]; /* bytes */
-    int64_t size[CPR_WALK_MAX];
-    char *data[CPR_WALK_MAX];
-    const cpr_elementwise *what;
-} walk;
-
 bool cpr_is_output(const cpr_tensor *t)
 {
     for (int32_t i = 0; i < t->rank; i++)
@@ -35,7 +26,7 @@ cpr_status cpr_check_walk(const char *name, const cpr_op *op, int32_t n)
 }
 
 /* Sort the dims by the output's strides, largest first; drop those of one element. */
-static void sort_dims(walk *w, const cpr_tensor *const *tensor)
+static void sort_dims(cpr_dims *w, const cpr_tensor *const *tensor)
 {
     const cpr_tensor *out = tensor[w->n - 1];
     int32_t order[CPR_MAX_RANK];
@@ -60,7 +51,7 @@ static void sort_dims(walk *w, const cpr_tensor *const *tensor)
 }
 
 /* Merge each dim with the next one where every operand allows it. */
-static void merge_dims(walk *w)
+static void merge_dims(cpr_dims *w)
 {
     int32_t kept = 0;
     for (int32_t k = 1; k < w->rank; k++) {
@@ -97,7 +88,7 @@ static void store(char *to, int64_t step, const char *from, int64_t n, int64_t s
 }
 
 /* A run of one row: straight into the core, or chunk by chunk through buffers. */
-static void run_row(const walk *w, int64_t n, char *const *data, const int64_t *step)
+static void run_row(const cpr_dims *w, int64_t n, char *const *data, const int64_t *step)
 {
     const int32_t out = w->n - 1;
     uint32_t scalars = 0, strided = 0;
@@ -141,7 +132,7 @@ static void run_row(const walk *w, int64_t n, char *const *data, const int64_t *
 static void run_range(void *context, int64_t begin, int64_t end, int32_t worker)
 {
     (void)worker;
-    const walk *w = context;
+    const cpr_dims *w = context;
     const int32_t last = w->rank - 1;
     const int64_t inner = w->dim[last];
     int64_t index[CPR_MAX_RANK], step[CPR_WALK_MAX], column = begin % inner, left = begin / inner;
@@ -177,26 +168,36 @@ static void run_range(void *context, int64_t begin, int64_t end, int32_t worker)
     }
 }
 
-void cpr_walk(cpr_pool *pool, int32_t n, const cpr_tensor *const *tensor, void *const *data,
-              const cpr_elementwise *what)
+cpr_dims cpr_merge(int32_t n, const cpr_tensor *const *tensor, void *const *data)
 {
-    const int64_t total = cpr_elements(tensor[n - 1]);
-    if (total == 0)
-        return;
-    walk w = {.n = n, .what = what};
+    cpr_dims w = {.n = n, .total = cpr_elements(tensor[n - 1])};
     for (int32_t i = 0; i < n; i++) {
         w.size[i] = cpr_dtype_bytes(tensor[i]->dtype);
         w.data[i] = data[i];
     }
-    sort_dims(&w, tensor);
+    if (w.total > 0)
+        sort_dims(&w, tensor);
     if (w.rank == 0) {
         w.rank = 1;
-        w.dim[0] = 1;
+        w.dim[0] = w.total;
         for (int32_t i = 0; i < n; i++)
             w.step[i][0] = w.size[i];
     }
     merge_dims(&w);
-    cpr_parallel(pool, total, what->grain, run_range, &w);
+    return w;
+}
+
+void cpr_walk_dims(cpr_pool *pool, cpr_dims *w, const cpr_elementwise *what)
+{
+    w->what = what;
+    cpr_parallel(pool, w->total, what->grain, run_range, w);
+}
+
+void cpr_walk(cpr_pool *pool, int32_t n, const cpr_tensor *const *tensor, void *const *data,
+              const cpr_elementwise *what)
+{
+    cpr_dims w = cpr_merge(n, tensor, data);
+    cpr_walk_dims(pool, &w, what);
 }
 
 void cpr_walk_op(const cpr_op *op, int32_t n, const cpr_elementwise *what)

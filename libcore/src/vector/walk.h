@@ -27,7 +27,24 @@ typedef struct {
     int64_t grain;
 } cpr_elementwise;
 
-/* Run over n operands, the last one being the output; all have its dims. */
+/* Sorted and merged dims; rank >= 1. */
+typedef struct {
+    int32_t n, rank;
+    int64_t total; /* elements */
+    int64_t dim[CPR_MAX_RANK];
+    int64_t step[CPR_WALK_MAX][CPR_MAX_RANK]; /* bytes */
+    int64_t size[CPR_WALK_MAX];
+    char *data[CPR_WALK_MAX];
+    const cpr_elementwise *what;
+} cpr_dims;
+
+/* The dims of n operands, the last one being the output; all have its dims. */
+cpr_dims cpr_merge(int32_t n, const cpr_tensor *const *tensor, void *const *data);
+
+/* Run over them; nothing happens if there are no elements. */
+void cpr_walk_dims(cpr_pool *pool, cpr_dims *dims, const cpr_elementwise *what);
+
+/* Both at once. */
 void cpr_walk(cpr_pool *pool, int32_t n, const cpr_tensor *const *tensor, void *const *data,
               const cpr_elementwise *what);
 
