@@ -149,7 +149,7 @@ def clip(input: Array, min: Array | None = None, max: Array | None = None) -> Ar
 
 
 @reference("Softmax")
-@accumulated
+@widened
 def softmax(input: Array, *, axis: int = -1) -> Array:
     """Return exp(X) divided by its sum along an axis."""
     axis = axis_of(axis, input.ndim)

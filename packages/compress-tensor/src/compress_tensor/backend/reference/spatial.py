@@ -142,8 +142,8 @@ def transposed(
         begin, end = pads[i], pads[i + rank]
         if output_shape or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
             target = int(output_shape[-rank:][i]) if output_shape else size * strides[i]
-            total = max(full - target, 0) if not output_shape else full - target
-            begin = total - total // 2 if auto_pad == "SAME_LOWER" else total // 2
+            total = full - target if output_shape else max(full - target, 0)
+            begin = total // 2 if auto_pad == "SAME_UPPER" else total - total // 2
             end = total - begin
         elif auto_pad == "VALID":
             begin = end = 0

@@ -1,5 +1,14 @@
 """The shape rules of all operators; importing this package fills the table."""
 
-from . import elementwise, generate, index, linear, movement, plane
+from . import attention, elementwise, generate, index, linear, movement, plane, select
 
-__all__ = ["elementwise", "generate", "index", "linear", "movement", "plane"]
+__all__ = [
+    "attention",
+    "elementwise",
+    "generate",
+    "index",
+    "linear",
+    "movement",
+    "plane",
+    "select",
+]
