@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+
 from compress_tensor.dtype import DType
 from compress_tensor.errors import FileError, UnsupportedError
 from compress_tensor.graph.graph import Array

@@ -1,0 +1,37 @@
+"""compress-tensor: tensors, graphs of tensor operators, and the engine that runs them."""
+
+from __future__ import annotations
+
+from ._version import __version__
+from .api import API_VERSION, require_api
+from .dtype import DType
+from .errors import (
+    CompressError,
+    FileError,
+    GraphError,
+    InputError,
+    MissingExtraError,
+    NativeError,
+    ShapeError,
+    UnsupportedError,
+)
+from .graph.graph import OPSET, Graph, Node, Value
+
+__all__ = [
+    "API_VERSION",
+    "OPSET",
+    "CompressError",
+    "DType",
+    "FileError",
+    "Graph",
+    "GraphError",
+    "InputError",
+    "MissingExtraError",
+    "NativeError",
+    "Node",
+    "ShapeError",
+    "UnsupportedError",
+    "Value",
+    "__version__",
+    "require_api",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from compress_tensor.errors import UnsupportedError
 from compress_tensor.graph.graph import Node
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
+
 from compress_tensor.dtype import DType
 from compress_tensor.errors import CompressError, ShapeError, UnsupportedError
 from compress_tensor.graph.graph import OPSET, Array, Graph, Node

@@ -1,0 +1,133 @@
+# /// script
+# dependencies = ["nox>=2025.2.9"]
+# ///
+"""Every developer task.  ``nox -l`` lists them; ``nox`` runs what a commit must pass.
+
+Sessions share one environment, made by tools/environment.py: wheels are built once per state of
+the sources and installed from there.  On a fresh machine: ``python3 tools/bootstrap.py test``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["check", "test"]
+nox.options.error_on_external_run = False
+
+ROOT = Path(__file__).resolve().parent
+CHECKS = (
+    "check_floors.py",
+    "check_sizes.py",
+    "check_signatures.py",
+    "check_symbols.py",
+    "check_spills.py",
+    "api_surface.py",
+)
+
+
+def environment() -> Any:
+    """Import tools/environment.py."""
+    spec = importlib.util.spec_from_file_location("environment", ROOT / "tools/environment.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def prepared(session: nox.Session, *groups: str) -> str:
+    """Return the Python of the shared environment, brought up to date."""
+    session.log("preparing the shared environment (%s)", ", ".join(groups))
+    return str(environment().prepare(*groups))
+
+
+@nox.session(venv_backend="none")
+def check(session: nox.Session) -> None:
+    """Check floors, sizes, ABI, spills, symbols, APIs, lint, format and types."""
+    python = prepared(session, "check")
+    for script in CHECKS:
+        session.run(python, f"tools/{script}")
+    session.run(python, "-m", "ruff", "check", ".")
+    session.run(python, "-m", "ruff", "format", "--check", ".")
+    sources = [f"packages/{name}/src" for name in environment().packages()]
+    session.run(python, "-m", "mypy", *sources, "tools")
+
+
+@nox.session(venv_backend="none")
+def test(session: nox.Session) -> None:
+    """Run all tests; arguments go to pytest."""
+    python = prepared(session, "test")
+    session.run(python, "-m", "pytest", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def demo(session: nox.Session) -> None:
+    """Show the main job on data that needs no download."""
+    python = prepared(session, "demo")
+    session.run(python, "tools/demo.py", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def bench(session: nox.Session) -> None:
+    """Measure everything on the models and data that COMPRESS_DATA names."""
+    python = prepared(session, "test")
+    session.run(python, "-m", "compress_bench.suite", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+@nox.parametrize("kind", ["address,undefined", "thread"], ids=["address", "thread"])
+def sanitize(session: nox.Session, kind: str) -> None:
+    """Run the tests that reach C under a sanitizer."""
+    python = prepared(session, "test")
+    session.run(python, "tools/sanitize.py", kind, *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def wheels(session: nox.Session) -> None:
+    """Build all wheels and print where they are."""
+    for wheel in environment().build_wheels(Path(prepared(session))):
+        session.log(str(wheel))
+
+
+@nox.session(default=False)
+@nox.parametrize("package", environment().packages(), ids=environment().packages())
+def install(session: nox.Session, package: str) -> None:
+    """Install one package alone from wheels, with what it declares, and try it."""
+    made = environment().build_wheels(Path(prepared(session)))
+    names = environment().packages()
+    floors = made[: names.index(package) + 1]
+    links = Path(session.create_tmp()) / "wheels"
+    shutil.rmtree(links, ignore_errors=True)
+    links.mkdir()
+    for wheel in floors:
+        shutil.copy(wheel, links)
+    session.install("--find-links", str(links), str(floors[-1]))
+    session.run("python", "tools/try_install.py", package)
+
+
+@nox.session(default=False)
+def sources(session: nox.Session) -> None:
+    """Install from a checkout and from an sdist, compiling each time, and try both."""
+    session.install("./packages/compress-tensor")
+    session.run("python", "tools/try_install.py", "compress-tensor")
+    session.install("build")
+    target = session.create_tmp()
+    session.run("python", "-m", "build", "--sdist", "-o", target, "packages/compress-tensor")
+    (made,) = Path(target).glob("compress_tensor-*.tar.gz")
+    session.install("--force-reinstall", str(made))
+    session.run("python", "tools/try_install.py", "compress-tensor")
+
+
+@nox.session(default=False)
+def oldest(session: nox.Session) -> None:
+    """Run the tests with the oldest versions of the dependencies that are promised."""
+    made = environment().build_wheels(Path(prepared(session)))
+    session.install("-c", "tools/oldest.txt", "pytest", "pillow", *map(str, made))
+    session.install("--no-deps", "--force-reinstall", *map(str, made))
+    session.run("python", "-m", "pytest", *session.posargs)

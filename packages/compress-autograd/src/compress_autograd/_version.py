@@ -1,0 +1,3 @@
+"""The version; MAJOR.MINOR is the version of the API."""
+
+__version__ = "0.1.0"
