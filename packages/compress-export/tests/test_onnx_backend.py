@@ -80,6 +80,8 @@ def why_excluded(case: Any) -> str | None:
         reason = EXCLUDED.get(op) or EXCLUDED_VERSIONS.get((op, opset))
         if reason:
             return f"{op}: {reason}"
+    if any(not value.type.HasField("tensor_type") for value in case.model.graph.input):
+        return _SEQUENCE
     return None
 
 

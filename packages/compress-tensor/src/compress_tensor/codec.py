@@ -65,8 +65,9 @@ def raw(array: Array) -> Array:
 
 def wrap(bits: Array, dtype: DType) -> Array:
     """Return integers as an array of such a type (the reverse of ``raw``)."""
-    held = dtype.numpy
-    field = held[0]
+    held: np.dtype[Any] = dtype.numpy
+    assert held.fields is not None
+    field = next(iter(held.fields.values()))[0]
     return np.ascontiguousarray(bits, field).reshape(np.shape(bits)).view(held)
 
 

@@ -74,7 +74,7 @@ def _loop(
     for _ in range(3):
         start = dict(scope)
         start[names[0]] = Info(DType.INT64, (), None, names[0])
-        start[names[1]] = Info(DType.BOOL, (), None, names[1])
+        start[names[1]] = Info(DType.BOOL, (), np.array(True), names[1])  # or it would not run
         start.update({info.name: info for info in carried})
         try:
             inside = infer(body, start)
@@ -90,7 +90,7 @@ def _loop(
             Info(a.dtype, b.shape if a.shape == b.shape else None, None, b.name)
             for a, b in zip(after, carried, strict=True)
         ]
-    trips = _trips(infos[0], infos[1], inside[outputs[0]], outputs[0] == names[1])
+    trips = _trips(infos[0], infos[1], inside[outputs[0]])
     scans = [inside[name] for name in outputs[count + 1 :]]
     return [
         *(Info(info.dtype, info.shape) for info in carried),
@@ -109,7 +109,7 @@ def _trips(limit: Info | None, condition: Info | None, after: Info, unchanged: b
         return None
     if condition is not None and condition.value is not None and not condition.value.all():
         return 0
-    if not unchanged and (after.value is None or not after.value.all()):
+    if after.value is None or not after.value.all():
         return None
     if limit is None or limit.value is None:
         return None

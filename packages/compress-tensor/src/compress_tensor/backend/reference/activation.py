@@ -16,7 +16,7 @@ from .special import erf
 @widened
 def relu(X: Array) -> Array:
     """Return max(X, 0)."""
-    return np.maximum(X, X.dtype.type(0))
+    return np.asarray(np.maximum(X, X.dtype.type(0)))
 
 
 @reference("LeakyRelu")
@@ -45,7 +45,7 @@ def elu(X: Array, *, alpha: float = 1.0) -> Array:
 def celu(X: Array, *, alpha: float = 1.0) -> Array:
     """Return max(0, X) + min(0, alpha * (exp(X / alpha) - 1))."""
     a = X.dtype.type(alpha)
-    return np.maximum(X, 0) + np.minimum(0, a * np.expm1(X / a))
+    return np.asarray(np.maximum(X, 0) + np.minimum(0, a * np.expm1(X / a)))
 
 
 @reference("Selu")
@@ -54,7 +54,7 @@ def selu(
     X: Array, *, alpha: float = 1.6732632423543772, gamma: float = 1.0507009873554805
 ) -> Array:
     """Return gamma * Elu(X, alpha)."""
-    return X.dtype.type(gamma) * np.asarray(elu(X, alpha=alpha))
+    return np.asarray(X.dtype.type(gamma) * np.asarray(elu(X, alpha=alpha)))
 
 
 @reference("ThresholdedRelu")
@@ -68,14 +68,14 @@ def thresholded_relu(X: Array, *, alpha: float = 1.0) -> Array:
 @widened
 def hard_sigmoid(X: Array, *, alpha: float = 0.2, beta: float = 0.5) -> Array:
     """Return clip(alpha * X + beta, 0, 1)."""
-    return np.clip(X * X.dtype.type(alpha) + X.dtype.type(beta), 0, 1)
+    return np.asarray(np.clip(X * X.dtype.type(alpha) + X.dtype.type(beta), 0, 1))
 
 
 @reference("HardSwish")
 @widened
 def hard_swish(X: Array) -> Array:
     """Return X * clip(X / 6 + 0.5, 0, 1)."""
-    return X * np.clip(X * X.dtype.type(1 / 6) + X.dtype.type(0.5), 0, 1)
+    return np.asarray(X * np.clip(X * X.dtype.type(1 / 6) + X.dtype.type(0.5), 0, 1))
 
 
 @reference("Sigmoid")
@@ -83,7 +83,7 @@ def hard_swish(X: Array) -> Array:
 def sigmoid(X: Array) -> Array:
     """Return 1 / (1 + exp(-X)), without overflow."""
     small = np.exp(-np.abs(X))
-    return np.where(X < 0, small, X.dtype.type(1)) / (1 + small)
+    return np.asarray(np.where(X < 0, small, X.dtype.type(1)) / (1 + small))
 
 
 @reference("Softplus")
@@ -97,7 +97,7 @@ def softplus(X: Array) -> Array:
 @widened
 def softsign(input: Array) -> Array:
     """Return X / (1 + |X|)."""
-    return input / (1 + np.abs(input))
+    return np.asarray(input / (1 + np.abs(input)))
 
 
 @reference("Gelu")
@@ -107,8 +107,8 @@ def gelu(X: Array, *, approximate: str = "none") -> Array:
     one, half = X.dtype.type(1), X.dtype.type(0.5)
     if approximate == "tanh":
         inner = X.dtype.type(math.sqrt(2 / math.pi)) * (X + X.dtype.type(0.044715) * X * X * X)
-        return half * X * (one + np.tanh(inner))
-    return half * X * (one + erf(X * X.dtype.type(math.sqrt(0.5))))
+        return np.asarray(half * X * (one + np.tanh(inner)))
+    return np.asarray(half * X * (one + erf(X * X.dtype.type(math.sqrt(0.5)))))
 
 
 @reference("Mish")
@@ -122,7 +122,7 @@ def mish(X: Array) -> Array:
 @widened
 def swish(X: Array, *, alpha: float = 1.0) -> Array:
     """Return X * sigmoid(alpha * X)."""
-    return X * np.asarray(sigmoid(X * X.dtype.type(alpha)))
+    return np.asarray(X * np.asarray(sigmoid(X * X.dtype.type(alpha))))
 
 
 @reference("SwiGLU")

@@ -81,9 +81,9 @@ def bit_shift(X: Array, Y: Array, *, direction: str) -> Array:
     one = np.array(1, X.dtype)
     if direction == "LEFT":
         shifted = np.left_shift(X, amount)
-        return np.where(Y >= width, np.left_shift(shifted, one), shifted)
+        return np.asarray(np.where(Y >= width, np.left_shift(shifted, one), shifted))
     shifted = np.right_shift(X, amount)
-    return np.where(Y >= width, np.right_shift(shifted, one), shifted)
+    return np.asarray(np.where(Y >= width, np.right_shift(shifted, one), shifted))
 
 
 @reference("Max")

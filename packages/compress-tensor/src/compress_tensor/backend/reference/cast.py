@@ -24,7 +24,7 @@ def convert(values: Array, to: DType, saturate: bool = True, round_mode: str = "
     if is_packed(to.numpy):
         return encode(values, to, saturate=saturate, round_mode=round_mode)
     if to is DType.BOOL:
-        return values != 0
+        return np.asarray(values != 0)
     if values.dtype.kind == "f" and to.is_integer:
         return _truncated(values, to)
     return values.astype(to.numpy)

@@ -108,3 +108,8 @@ def scalar(array: Array, what: str) -> Any:
     if array.size != 1:
         raise ShapeError(f"{what} must have one element, not shape {array.shape}")
     return decode(array).reshape(-1)[0].item() if array.dtype.names else array.reshape(-1)[0].item()
+
+
+def places(*inner: Any, whole: int | None = None) -> tuple[Any, ...]:
+    """Return an index of the last axes, after all others, or after the first ``whole`` ones."""
+    return (..., *inner) if whole is None else (*[slice(None)] * whole, *inner)

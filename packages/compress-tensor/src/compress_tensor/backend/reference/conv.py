@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from ...codec import decode
 from ...errors import ShapeError
 from ...graph.graph import Array
-from .common import accumulated
+from .common import accumulated, places
 from .matrix import requantize
 from .registry import reference
 from .spatial import Window, transposed, windows
@@ -24,10 +24,9 @@ def pad_spatial(X: Array, axes: Sequence[Window], value: float = 0) -> Array:
         return X
     size = [w.size + max(w.begin, 0) + max(w.padded_end, 0) for w in axes]
     padded = np.full((*X.shape[:2], *size), value, X.dtype)
-    inner = tuple(slice(max(w.begin, 0), max(w.begin, 0) + w.size) for w in axes)
-    padded[(..., *inner)] = X
-    cut = tuple(slice(max(-w.begin, 0), None) for w in axes)
-    return padded[(..., *cut)]
+    inner = [slice(max(w.begin, 0), max(w.begin, 0) + w.size) for w in axes]
+    padded[places(*inner)] = X
+    return np.asarray(padded[places(*(slice(max(-w.begin, 0), None) for w in axes))])
 
 
 def offsets(axes: Sequence[Window]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
@@ -60,7 +59,7 @@ def convolve(X: Array, W: Array, axes: Sequence[Window], group: int) -> Array:
     if depth == 1 and group == channels:
         split = result.reshape(count, group, filters // group, *out)
         for position, where in offsets(axes):
-            weight = W[(slice(None), 0, *position)].reshape(
+            weight = W[places(0, *position, whole=1)].reshape(
                 group, filters // group, *[1] * len(out)
             )
             split += padded[(slice(None), slice(None), None, *where)] * weight
@@ -214,14 +213,14 @@ def conv_transpose(
     canvas = np.zeros((count, group * filters, *full), np.result_type(X, W))
     columns = X.reshape(count, group, depth, -1)
     for position, where in offsets(axes):
-        matrix = W[(slice(None), slice(None), *position)].reshape(group, depth, filters)
+        matrix = W[places(*position, whole=2)].reshape(group, depth, filters)
         part = np.matmul(matrix.transpose(0, 2, 1), columns)
-        canvas[(..., *where)] += part.reshape(count, group * filters, *X.shape[2:])
+        canvas[places(*where)] += part.reshape(count, group * filters, *X.shape[2:])
     front = [(max(-w.begin, 0), 0) for w in axes]
     if any(before for before, _ in front):
         canvas = np.pad(canvas, [(0, 0), (0, 0), *front])
     inner = tuple(slice(max(w.begin, 0), max(w.begin, 0) + w.size) for w in axes)
-    return _with_bias(canvas[(..., *inner)], B)
+    return _with_bias(canvas[places(*inner)], B)
 
 
 @reference("CausalConvWithState")

@@ -62,7 +62,7 @@ def gather_nd(data: Array, indices: Array, *, batch_dims: int = 0) -> Array:
     where = indices.reshape(count, *indices.shape[batch_dims:])
     rows = np.arange(count).reshape(count, *[1] * (where.ndim - 2))
     taken = flat[(rows, *_tuples(where, flat.shape[1:]))]
-    return taken.reshape(*batch, *taken.shape[1:])
+    return np.asarray(taken.reshape(*batch, *taken.shape[1:]))
 
 
 _REDUCTIONS: dict[str, Callable[..., None]] = {

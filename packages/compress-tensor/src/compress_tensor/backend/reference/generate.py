@@ -85,16 +85,17 @@ def range_(start: Array, limit: Array, delta: Array, *, stash_type: int = 1) -> 
     count = range_length(first, last, step)
     held = DType.of(start.dtype)
     if held in (DType.FLOAT16, DType.BFLOAT16):
-        kind = np.float64 if stash_type == DType.FLOAT64 else np.float32
-        return to_dtype(np.arange(count).astype(kind) * kind(step) + kind(first), held)
-    return (np.arange(count) * step + first).astype(start.dtype)
+        kind = np.dtype(np.float64 if stash_type == DType.FLOAT64 else np.float32)
+        steps = np.arange(count).astype(kind) * kind.type(step)
+        return to_dtype(steps + kind.type(first), held)
+    return np.asarray((np.arange(count) * step + first).astype(start.dtype))
 
 
 @reference("EyeLike")
 def eye_like(input: Array, *, dtype: int | None = None, k: int = 0) -> Array:
     """Return a matrix with ones on a diagonal, of the input's shape."""
     held = DType(dtype) if dtype is not None else DType.of(input.dtype)
-    return to_dtype(np.eye(*input.shape, k=k), held)
+    return to_dtype(np.eye(input.shape[0], input.shape[1], k=k), held)
 
 
 def _window(op: str, terms: tuple[float, ...]) -> Callable[..., Array]:
@@ -158,4 +159,4 @@ def one_hot(indices: Array, depth: Array, values: Array, *, axis: int = -1) -> A
     wide = np.where((wide >= -size) & (wide < 0), wide + size, wide)
     steps = np.arange(size).reshape(-1, *[1] * (indices.ndim - place))
     hit = np.expand_dims(wide, place) == steps
-    return np.where(hit, values[1], values[0])
+    return np.asarray(np.where(hit, values[1], values[0]))

@@ -49,7 +49,7 @@ def einsum(*Inputs: Array, equation: str) -> Array:
 def exact_product(A: Array, B: Array) -> Array:
     """Return the matrix product of small integers as int32, through exact float64."""
     product = np.matmul(A.astype(np.float64), B.astype(np.float64))
-    return product.astype(np.int64).astype(np.int32)
+    return np.asarray(product.astype(np.int64).astype(np.int32))
 
 
 def _row_zero(zero: Array | None) -> Array:

@@ -146,7 +146,7 @@ def lp_normalization(input: Array, *, axis: int = -1, p: int = 2) -> Array:
         norm = size.sum(axis=axis, keepdims=True)
     else:
         norm = np.sqrt((size * size).sum(axis=axis, keepdims=True))
-    return np.where(norm == 0, input.dtype.type(0), input / norm)
+    return np.asarray(np.where(norm == 0, input.dtype.type(0), input / norm))
 
 
 @reference("LRN")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import ShapeError
 from ...graph.graph import Array
-from .common import axes_of, ints, widened
+from .common import axes_of, ints, places, widened
 from .registry import reference
 from .spatial import windows
 
@@ -118,5 +118,5 @@ def col2im(
             slice(i * w.dilation, i * w.dilation + (w.output - 1) * w.stride + 1, w.stride)
             for i, w in zip(at, axes, strict=True)
         )
-        canvas[(..., *where)] += columns[(slice(None), slice(None), *at)]
-    return canvas[(..., *(slice(w.begin, w.begin + w.size) for w in axes))]
+        canvas[places(*where)] += columns[places(*at, whole=2)]
+    return np.asarray(canvas[places(*(slice(w.begin, w.begin + w.size) for w in axes))])

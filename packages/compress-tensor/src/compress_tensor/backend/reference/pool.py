@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ...errors import ShapeError
 from ...graph.graph import Array
-from .common import accumulated, ints, widened
+from .common import accumulated, ints, places, widened
 from .conv import offsets, pad_spatial
 from .registry import reference
 from .spatial import Window, per_axis, windows
 
 
-def lowest(dtype: np.dtype[np.generic]) -> float:
+def lowest(dtype: np.dtype[Any]) -> float:
     """Return the smallest value of a type."""
     return -np.inf if dtype.kind == "f" else int(np.iinfo(dtype).min)
 
@@ -39,13 +40,13 @@ def max_pool(
     result = np.full((*X.shape[:2], *(w.output for w in axes)), lowest(X.dtype), X.dtype)
     if n_outputs < 2:
         for _, where in offsets(axes):
-            np.maximum(result, padded[(..., *where)], out=result)
+            np.maximum(result, padded[places(*where)], out=result)
         return (result,)
-    places = _places(X, storage_order)
+    numbers = _places(X, storage_order)
     indices = np.full(result.shape, -1, np.int64)
-    padded_places = pad_spatial(places, axes, -1)
+    padded_places = pad_spatial(numbers, axes, -1)
     for _, where in offsets(axes):
-        part, place = padded[(..., *where)], padded_places[(..., *where)]
+        part, place = padded[places(*where)], padded_places[places(*where)]
         better = ((part > result) | (indices < 0)) & (place >= 0)
         result = np.where(better, part, result)
         indices = np.where(better, place, indices)
@@ -91,7 +92,7 @@ def _sum(X: Array, axes: Sequence[Window]) -> Array:
     padded = pad_spatial(X, axes)
     result = np.zeros((*X.shape[:2], *(w.output for w in axes)), X.dtype)
     for _, where in offsets(axes):
-        result += padded[(..., *where)]
+        result += padded[places(*where)]
     return result
 
 

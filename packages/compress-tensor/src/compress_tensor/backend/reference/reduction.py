@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -54,13 +55,13 @@ def _reduction(
 
 def _log_sum_exp(x: Array, over: Axes) -> Array:
     if 0 in (x.shape[a] for a in over):
-        return np.log(np.exp(x).sum(axis=over, keepdims=True))
+        return np.asarray(np.log(np.exp(x).sum(axis=over, keepdims=True)))
     top = x.max(axis=over, keepdims=True)
     top = np.where(np.isfinite(top), top, 0).astype(x.dtype)
     return np.asarray(np.log(np.exp(x - top).sum(axis=over, keepdims=True)) + top)
 
 
-def highest(dtype: np.dtype[np.generic]) -> float:
+def highest(dtype: np.dtype[Any]) -> float:
     """Return the largest value of a type."""
     return np.inf if dtype.kind == "f" else int(np.iinfo(dtype).max)
 

@@ -10,26 +10,26 @@ import numpy as np
 
 from ...errors import ShapeError
 from ...graph.graph import Array
-from .common import accumulated, ints
+from .common import accumulated, ints, places
 from .pool import lowest
 from .registry import reference
 from .resize import cubic
 from .spatial import windows
 
 
-def linear(X: Array, places: Sequence[Array]) -> Array:
-    """Return (channels, places) of X (channels, ...), interpolated; 0 outside.
+def linear(X: Array, points: Sequence[Array]) -> Array:
+    """Return (channels, points) of X (channels, ...), interpolated; 0 outside.
 
     Args:
         X: channels and spatial axes.
-        places: one array of coordinates per spatial axis.
+        points: one array of coordinates per spatial axis.
     """
-    low = [np.floor(p) for p in places]
-    result: Array = np.zeros((X.shape[0], *places[0].shape), X.dtype)
-    for corner in product((0, 1), repeat=len(places)):
+    low = [np.floor(p) for p in points]
+    result: Array = np.zeros((X.shape[0], *points[0].shape), X.dtype)
+    for corner in product((0, 1), repeat=len(points)):
         at = [f + c for f, c in zip(low, corner, strict=True)]
         weight = prod(
-            (1 - np.abs(p - a) for p, a in zip(places, at, strict=True)),
+            (1 - np.abs(p - a) for p, a in zip(points, at, strict=True)),
             start=np.ones((), X.dtype),
         )
         result += pick(X, at, "zeros") * weight.astype(X.dtype)
@@ -58,7 +58,7 @@ def pick(X: Array, at: Sequence[Array], padding: str, align_corners: int = 0) ->
         elif padding != "border":
             raise ShapeError(f"padding_mode {padding!r} is unknown")
         index.append(np.nan_to_num(place).clip(0, max(size - 1, 0)).astype(np.int64))
-    return np.where(inside, X[(slice(None), *index)], X.dtype.type(0))
+    return np.asarray(np.where(inside, X[places(*index, whole=1)], X.dtype.type(0)))
 
 
 @reference("GridSample")
@@ -74,7 +74,7 @@ def grid_sample(
     """Return X at the places of a grid, whose coordinates run from -1 to 1."""
     sizes = X.shape[2:]
     values = X if X.dtype.kind == "f" else X.astype(np.float32)
-    places = []
+    points = []
     for i, size in enumerate(sizes):
         g = grid[..., len(sizes) - 1 - i].astype(np.float64)
         place = (g + 1) / 2 * (size - 1) if align_corners else ((g + 1) * size - 1) / 2
@@ -83,10 +83,10 @@ def grid_sample(
                 edge = 0.0 if align_corners else 0.5
                 place = _reflect(place, -edge, size - 1 + edge)
             place = place.clip(0, size - 1)
-        places.append(place)
+        points.append(place)
     result = np.zeros((*X.shape[:2], *grid.shape[1:-1]), values.dtype)
     for n in range(X.shape[0]):
-        here = [p[n] for p in places]
+        here = [p[n] for p in points]
         if mode == "nearest":
             at = [np.rint(p) for p in here]
             result[n] = pick(values[n], at, padding_mode, align_corners)
@@ -148,14 +148,15 @@ def roi_align(
         first, extent = (top, left), [bottom - top, right - left]
         if not half:
             extent = [max(e, 1.0) for e in extent]
-        grids, places = [], []
+        grids: list[int] = []
+        points: list[Array] = []
         for start, size, count in zip(first, extent, bins, strict=True):
             step = size / count
             samples = sampling_ratio if sampling_ratio > 0 else max(ceil(step), 1)
             at = start + step * (np.arange(count * samples) + 0.5) / samples
             grids.append(samples)
-            places.append(at)
-        values = _bilinear_clamped(X[batch], *places, best=mode == "max")
+            points.append(at)
+        values = _bilinear_clamped(X[batch], points[0], points[1], best=mode == "max")
         shape = (X.shape[1], output_height, grids[0], output_width, -1)
         if mode == "max":
             result[r] = values.reshape(*shape[:4], grids[1] * 4).max(axis=(2, 4))
@@ -236,10 +237,10 @@ def deform_conv(
     for n, g in np.ndindex(count, offset_group):
         part = slice(g * share, (g + 1) * share)
         for at in np.ndindex(*kernel):
-            places = [
+            points = [
                 base[i] + at[i] * w.dilation + moved[(n, g, *at, i)] for i, w in enumerate(axes)
             ]
-            value = linear(X[n, part], places)
+            value = linear(X[n, part], points)
             if factor is not None:
                 value = value * factor[(n, g, *at)]
             columns[(n, part, *at)] = value
@@ -247,4 +248,4 @@ def deform_conv(
     matrix = W.reshape(group, W.shape[0] // group, -1)
     flat = columns.reshape(count, group, depth * prod(kernel), prod(out))
     result = np.matmul(matrix, flat).reshape(count, W.shape[0], *out)
-    return result if B is None else result + B.reshape(-1, *[1] * rank)
+    return np.asarray(result if B is None else result + B.reshape(-1, *[1] * rank))

@@ -54,7 +54,7 @@ for _op, _function in {
 @widened
 def reciprocal(X: Array) -> Array:
     """Return 1 / X."""
-    return X.dtype.type(1) / X
+    return np.asarray(X.dtype.type(1) / X)
 
 
 @reference("Not")
