@@ -2,7 +2,7 @@
 #ifndef CPR_DEPTHWISE_F32_H
 #define CPR_DEPTHWISE_F32_H
 
-#include "conv/window.h"
+#include "product/window.h"
 
 enum { CPR_DEPTHWISE_PIXELS = 4 };
 

@@ -1,58 +1,18 @@
-/* gemm_f32.c - cutting a float32 product into tiles, and the operator gemm_f32. */
+/* gemm_f32.c - the operators gemm_f32 and conv_f32. */
 #include "gemm_f32/gemm_f32.h"
 
-#include <math.h>
-#include <string.h>
+#include "product/image.h"
 
+cpr_product_kind cpr_f32_kind(void)
+{
+    cpr_product_kind kind = {&cpr_f32_tiles_scalar, sizeof(float), sizeof(float), sizeof(float), 1};
 #if defined(__x86_64__)
-const cpr_f32_tiles *cpr_f32_tiles_now(void)
-{
-    const int32_t isa = cpr_isa();
-    return isa >= CPR_AVX512 ? &cpr_f32_tiles_avx512 : isa >= CPR_AVX2 ? &cpr_f32_tiles_avx2 : &cpr_f32_tiles_scalar;
-}
-#else
-const cpr_f32_tiles *cpr_f32_tiles_now(void)
-{
-    return &cpr_f32_tiles_scalar;
-}
+    if (cpr_isa() >= CPR_AVX512)
+        kind.tiles = &cpr_f32_tiles_avx512;
+    else if (cpr_isa() >= CPR_AVX2)
+        kind.tiles = &cpr_f32_tiles_avx2;
 #endif
-
-/* The widest tile for `panels` panels left and at most `rows` rows. */
-static int64_t choose_panels(const cpr_f32_tiles *tiles, int64_t panels, int64_t rows)
-{
-    if (panels >= 4 && rows <= tiles->max_rows[4])
-        return 4;
-    if (panels >= 2 && tiles->max_rows[2] > 0)
-        return 2;
-    return 1;
-}
-
-int64_t cpr_f32_block_rows(const cpr_f32_tiles *tiles, int64_t m, int64_t panels)
-{
-    const int64_t most = tiles->max_rows[choose_panels(tiles, panels, m)];
-    const int64_t blocks = (m + most - 1) / most;
-    return blocks > 0 ? (m + blocks - 1) / blocks : 1;
-}
-
-void cpr_f32_product(const cpr_f32_tiles *tiles, const cpr_f32_block *block, int64_t m, int64_t block_rows, int64_t n)
-{
-    const int64_t panel = block->taps * block->kc * CPR_F32_PANEL;
-    for (int64_t j = 0; j < n;) {
-        const int64_t left = (n - j + CPR_F32_PANEL - 1) / CPR_F32_PANEL;
-        const int64_t panels = choose_panels(tiles, left, block_rows);
-        for (int64_t i = 0; i < m; i += block_rows) {
-            const int64_t rows = m - i < block_rows ? m - i : block_rows;
-            cpr_f32_block part = *block;
-            part.rows += i * block->taps;
-            part.b += j / CPR_F32_PANEL * panel;
-            part.bias = block->bias ? block->bias + j : NULL;
-            part.residual = block->residual ? block->residual + i * block->ldr + j : NULL;
-            part.c += i * block->ldc + j;
-            part.n = n - j;
-            tiles->tile[panels][rows](&part);
-        }
-        j += panels * CPR_F32_PANEL;
-    }
+    return kind;
 }
 
 /* gemm_f32: C[b] = clip(A[b] * B[b] + bias + residual[b])
@@ -67,100 +27,94 @@ static bool rows_of_floats(const cpr_tensor *t)
     return t->dtype == CPR_F32 && t->rank == 3 && (t->stride[2] == 1 || t->dim[2] <= 1);
 }
 
-static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
+static cpr_status check_gemm(const cpr_op *op, int64_t *scratch_bytes)
 {
     const char *name = "gemm_f32";
+    (void)scratch_bytes;
     CPR_REQUIRE(name, op->n_tensors == 5 && op->n_args == 2);
     const cpr_tensor *a = op->tensor[A], *b = op->tensor[B], *bias = op->tensor[BIAS];
     const cpr_tensor *residual = op->tensor[RESIDUAL], *c = op->tensor[C];
     CPR_REQUIRE(name, a && b && c && rows_of_floats(a) && rows_of_floats(c));
-    CPR_REQUIRE(name, b->dtype == CPR_F32 && b->rank == 4 && b->dim[3] == CPR_F32_PANEL);
+    CPR_REQUIRE(name, b->dtype == CPR_F32 && b->rank == 4 && b->dim[3] == CPR_PANEL);
     CPR_REQUIRE(name, a->dim[0] == c->dim[0] && a->dim[1] == c->dim[1] && a->dim[2] == b->dim[2]);
     CPR_REQUIRE(name, b->dim[0] == 1 || b->dim[0] == c->dim[0]);
-    CPR_REQUIRE(name, cpr_is_contiguous(b) && b->dim[1] * CPR_F32_PANEL >= c->dim[2]);
+    CPR_REQUIRE(name, cpr_is_contiguous(b) && b->dim[1] * CPR_PANEL >= c->dim[2]);
     CPR_REQUIRE(name, !bias || (bias->dtype == CPR_F32 && bias->rank == 1 && cpr_is_contiguous(bias) &&
-                                bias->dim[0] == b->dim[1] * CPR_F32_PANEL));
+                                bias->dim[0] == b->dim[1] * CPR_PANEL));
     CPR_REQUIRE(name, !residual || (rows_of_floats(residual) && cpr_same_dims(residual, c)));
-    *scratch_bytes = 0;
     return CPR_OK;
 }
 
-typedef struct {
-    const cpr_op *op;
-    const cpr_f32_tiles *tiles;
-    int64_t row_chunk, column_chunk; /* what one unit of work covers */
-    int64_t row_chunks, column_chunks;
-    float low, high;
-} job;
-
-enum { ROW_CHUNK = 112 }; /* rows whose pointers and data stay in L2: 112 x 1024 floats */
-
-static void work(void *context, int64_t begin, int64_t end, int32_t worker)
+static cpr_status run_gemm(const cpr_op *op)
 {
-    (void)worker;
-    const job *j = context;
-    const cpr_tensor *a = j->op->tensor[A], *b = j->op->tensor[B], *c = j->op->tensor[C];
-    const cpr_tensor *residual = j->op->tensor[RESIDUAL];
-    const int64_t m = c->dim[1], n = c->dim[2], k = a->dim[2];
-    const float *rows[ROW_CHUNK];
-    for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t column = unit % j->column_chunks * j->column_chunk;
-        const int64_t row = unit / j->column_chunks % j->row_chunks * j->row_chunk;
-        const int64_t batch = unit / j->column_chunks / j->row_chunks;
-        const int64_t n_rows = m - row < j->row_chunk ? m - row : j->row_chunk;
-        const int64_t n_columns = n - column < j->column_chunk ? n - column : j->column_chunk;
-        const float *x = (const float *)j->op->data[A] + batch * a->stride[0] + row * a->stride[1];
-        for (int64_t i = 0; i < n_rows; i++)
-            rows[i] = x + i * a->stride[1];
-        const int64_t panels = (n_columns + CPR_F32_PANEL - 1) / CPR_F32_PANEL;
-        const cpr_f32_block block = {
-            .taps = 1,
-            .kc = k,
-            .rows = rows,
-            .b = (const float *)j->op->data[B] + (b->dim[0] > 1 ? batch * b->dim[1] * k * CPR_F32_PANEL : 0) +
-                 column * k,
-            .bias = j->op->tensor[BIAS] ? (const float *)j->op->data[BIAS] + column : NULL,
-            .residual = residual ? (const float *)j->op->data[RESIDUAL] + batch * residual->stride[0] +
-                                       row * residual->stride[1] + column
-                                 : NULL,
-            .ldr = residual ? residual->stride[1] : 0,
-            .low = j->low,
-            .high = j->high,
-            .c = (float *)j->op->data[C] + batch * c->stride[0] + row * c->stride[1] + column,
-            .ldc = c->stride[1],
-        };
-        cpr_f32_product(j->tiles, &block, n_rows, cpr_f32_block_rows(j->tiles, n_rows, panels), n_columns);
-    }
-}
-
-static int64_t chunks(int64_t n, int64_t chunk)
-{
-    return (n + chunk - 1) / chunk;
-}
-
-static cpr_status run(const cpr_op *op)
-{
-    const cpr_tensor *c = op->tensor[C];
-    const int64_t batch = c->dim[0], m = c->dim[1], n = c->dim[2], threads = cpr_pool_threads(op->pool);
-    if (batch == 0 || m == 0 || n == 0)
-        return CPR_OK;
-    job j = {.op = op, .tiles = cpr_f32_tiles_now(), .low = (float)cpr_arg_float(op, 0), .high = (float)cpr_arg_float(op, 1)};
-    j.row_chunk = m < ROW_CHUNK ? m : ROW_CHUNK;
-    j.column_chunk = chunks(n, 64) * 64;
-    if (threads > 1 && batch * chunks(m, j.row_chunk) < 4 * threads) {
-        /* Too few units: cut columns (B is read once whatever the cut), then rows. */
-        const int64_t per_unit = chunks(chunks(n, 64), threads) * 64;
-        if (m <= 28 || batch * chunks(m, 14) < threads)
-            j.column_chunk = per_unit;
-        else
-            j.row_chunk = chunks(chunks(m, 2 * threads), 14) * 14;
-        if (j.row_chunk > ROW_CHUNK)
-            j.row_chunk = ROW_CHUNK;
-    }
-    j.row_chunks = chunks(m, j.row_chunk);
-    j.column_chunks = chunks(n, j.column_chunk);
-    cpr_parallel(op->pool, batch * j.row_chunks * j.column_chunks, 1, work, &j);
+    const cpr_product_kind kind = cpr_f32_kind();
+    const cpr_block block = {
+        .start = op->data[BIAS],
+        .residual = op->data[RESIDUAL],
+        .low = (float)cpr_arg_float(op, 0),
+        .high = (float)cpr_arg_float(op, 1),
+        .c = op->data[C],
+    };
+    const cpr_tensor *b = op->tensor[B];
+    cpr_matrix_product(op, &kind, &block, op->tensor[A], op->data[A], op->data[B], b->dim[0], b->dim[1],
+                       op->tensor[RESIDUAL], op->tensor[C]);
     return CPR_OK;
 }
 
-const cpr_kernel cpr_k_gemm_f32 = {"gemm_f32", check, run};
+const cpr_kernel cpr_k_gemm_f32 = {"gemm_f32", check_gemm, run_gemm};
+
+/* conv_f32: out = clip(conv(in, weights) + bias + residual)
+ * operands  in [N, C, H, W] channel stride 1 |
+ *           weights packed [groups, panels, kernel_h * kernel_w * C / groups, 16] contiguous,
+ *           k ordered kernel row, kernel column, channel |
+ *           bias [groups, panels * 16] or absent | residual as out or absent |
+ *           out [N, OC, OH, OW] channel stride 1; W, H and N strides free
+ * args      the eight of window.h, groups, low, high */
+enum { IN, WEIGHTS, CONV_BIAS, CONV_RESIDUAL, OUT };
+enum { GROUPS = CPR_WINDOW_ARGS, LOW, HIGH, N_ARGS };
+
+static cpr_status check_conv(const cpr_op *op, int64_t *scratch_bytes)
+{
+    const char *name = "conv_f32";
+    CPR_REQUIRE(name, op->n_tensors == 5 && op->n_args == N_ARGS);
+    const cpr_tensor *in = op->tensor[IN], *weights = op->tensor[WEIGHTS], *bias = op->tensor[CONV_BIAS];
+    const cpr_tensor *residual = op->tensor[CONV_RESIDUAL], *out = op->tensor[OUT];
+    CPR_REQUIRE(name, in && weights && out && cpr_channels_last(in, CPR_F32) && cpr_channels_last(out, CPR_F32));
+    CPR_REQUIRE(name, !residual || cpr_channels_last(residual, CPR_F32));
+    const cpr_window w = cpr_window_read(op, 0);
+    const int64_t groups = op->args[GROUPS];
+    const cpr_status status = cpr_image_check(name, &w, groups, in, residual, out, sizeof(float), scratch_bytes);
+    if (status)
+        return status;
+    CPR_REQUIRE(name, weights->dtype == CPR_F32 && weights->rank == 4 && cpr_is_contiguous(weights));
+    CPR_REQUIRE(name, weights->dim[0] == groups && weights->dim[3] == CPR_PANEL);
+    CPR_REQUIRE(name, weights->dim[2] == w.kernel_h * w.kernel_w * (in->dim[1] / groups));
+    CPR_REQUIRE(name, weights->dim[1] * CPR_PANEL >= out->dim[1] / groups);
+    CPR_REQUIRE(name, !bias || (bias->dtype == CPR_F32 && bias->rank == 2 && cpr_is_contiguous(bias) &&
+                                bias->dim[0] == groups && bias->dim[1] == weights->dim[1] * CPR_PANEL));
+    return CPR_OK;
+}
+
+static cpr_status run_conv(const cpr_op *op)
+{
+    const cpr_product_kind kind = cpr_f32_kind();
+    const cpr_block block = {.low = (float)cpr_arg_float(op, LOW), .high = (float)cpr_arg_float(op, HIGH)};
+    const cpr_image_product product = {
+        .in = op->tensor[IN],
+        .start = op->tensor[CONV_BIAS],
+        .residual = op->tensor[CONV_RESIDUAL],
+        .out = op->tensor[OUT],
+        .in_data = op->data[IN],
+        .weights = op->data[WEIGHTS],
+        .start_data = op->data[CONV_BIAS],
+        .residual_data = op->data[CONV_RESIDUAL],
+        .out_data = op->data[OUT],
+        .groups = op->args[GROUPS],
+        .panels = op->tensor[WEIGHTS]->dim[1],
+        .window = cpr_window_read(op, 0),
+    };
+    cpr_image_run(op, &kind, &block, &product);
+    return CPR_OK;
+}
+
+const cpr_kernel cpr_k_conv_f32 = {"conv_f32", check_conv, run_conv};

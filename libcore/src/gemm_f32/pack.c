@@ -12,22 +12,22 @@ static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, op->n_tensors == 2 && op->tensor[0] && op->tensor[1]);
     const cpr_tensor *in = op->tensor[0], *out = op->tensor[1];
     CPR_REQUIRE(name, in->dtype == CPR_F32 && in->rank == 3 && out->dtype == CPR_F32 && out->rank == 4);
-    CPR_REQUIRE(name, cpr_is_contiguous(out) && out->dim[3] == CPR_F32_PANEL);
+    CPR_REQUIRE(name, cpr_is_contiguous(out) && out->dim[3] == CPR_PANEL);
     CPR_REQUIRE(name, out->dim[0] == in->dim[0] && out->dim[2] == in->dim[1]);
-    CPR_REQUIRE(name, out->dim[1] == (in->dim[2] + CPR_F32_PANEL - 1) / CPR_F32_PANEL);
+    CPR_REQUIRE(name, out->dim[1] == (in->dim[2] + CPR_PANEL - 1) / CPR_PANEL);
     return CPR_OK;
 }
 
 static void pack_panel(const float *b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, float *out)
 {
-    if (n == CPR_F32_PANEL && n_stride == 1) {
+    if (n == CPR_PANEL && n_stride == 1) {
         for (int64_t i = 0; i < k; i++)
-            memcpy(out + i * CPR_F32_PANEL, b + i * k_stride, CPR_F32_PANEL * sizeof *out);
+            memcpy(out + i * CPR_PANEL, b + i * k_stride, CPR_PANEL * sizeof *out);
         return;
     }
     for (int64_t i = 0; i < k; i++)
-        for (int64_t j = 0; j < CPR_F32_PANEL; j++)
-            out[i * CPR_F32_PANEL + j] = j < n ? b[i * k_stride + j * n_stride] : 0.0f;
+        for (int64_t j = 0; j < CPR_PANEL; j++)
+            out[i * CPR_PANEL + j] = j < n ? b[i * k_stride + j * n_stride] : 0.0f;
 }
 
 static void work(void *context, int64_t begin, int64_t end, int32_t worker)
@@ -37,11 +37,11 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
     const cpr_tensor *in = op->tensor[0], *out = op->tensor[1];
     const int64_t panels = out->dim[1], k = in->dim[1];
     for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t batch = unit / panels, first = unit % panels * CPR_F32_PANEL;
+        const int64_t batch = unit / panels, first = unit % panels * CPR_PANEL;
         const int64_t left = in->dim[2] - first;
         pack_panel((const float *)op->data[0] + batch * in->stride[0] + first * in->stride[2], k,
-                   left < CPR_F32_PANEL ? left : CPR_F32_PANEL, in->stride[1], in->stride[2],
-                   (float *)op->data[1] + unit * k * CPR_F32_PANEL);
+                   left < CPR_PANEL ? left : CPR_PANEL, in->stride[1], in->stride[2],
+                   (float *)op->data[1] + unit * k * CPR_PANEL);
     }
 }
 

@@ -9,12 +9,12 @@
 #define EACH_ROW _Pragma("GCC unroll 6") for (int i = 0; i < MR; i++)
 #define EACH_HALF _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++)
 
-static inline __attribute__((always_inline)) void tile(const int MR, const cpr_f32_block *p)
+static inline __attribute__((always_inline)) void tile(const int MR, const cpr_block *p)
 {
     __m256 acc[6][2];
     const int64_t taps = p->taps, kc = p->kc;
     EACH_HALF {
-        const __m256 start = p->bias ? _mm256_loadu_ps(p->bias + 8 * j) : _mm256_setzero_ps();
+        const __m256 start = p->start ? _mm256_loadu_ps((const float *)p->start + 8 * j) : _mm256_setzero_ps();
         EACH_ROW acc[i][j] = start;
     }
 
@@ -22,7 +22,7 @@ static inline __attribute__((always_inline)) void tile(const int MR, const cpr_f
     for (int64_t t = 0; t < taps; t++) {
         const float *a[6];
         EACH_ROW a[i] = p->rows[t * MR + i];
-        for (int64_t k = 0; k < kc; k++, b += CPR_F32_PANEL) {
+        for (int64_t k = 0; k < kc; k++, b += CPR_PANEL) {
             __m256 bk[2];
             EACH_HALF bk[j] = _mm256_loadu_ps(b + 8 * j);
             EACH_ROW {
@@ -42,18 +42,18 @@ static inline __attribute__((always_inline)) void tile(const int MR, const cpr_f
         EACH_ROW {
             __m256 c = acc[i][j];
             if (p->residual)
-                c = _mm256_add_ps(c, _mm256_maskload_ps(p->residual + i * p->ldr + 8 * j, columns));
+                c = _mm256_add_ps(c, _mm256_maskload_ps((const float *)p->residual + i * p->ldr + 8 * j, columns));
             c = _mm256_min_ps(high, _mm256_max_ps(low, c)); /* NaN passes: second operand */
-            _mm256_maskstore_ps(p->c + i * p->ldc + 8 * j, columns, c);
+            _mm256_maskstore_ps((float *)p->c + i * p->ldc + 8 * j, columns, c);
         }
     }
 }
 
 #define TILE(rows) \
-    static void tile_##rows##x1(const cpr_f32_block *p) { tile(rows, p); }
+    static void tile_##rows##x1(const cpr_block *p) { tile(rows, p); }
 TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
 
-const cpr_f32_tiles cpr_f32_tiles_avx2 = {
+const cpr_tiles cpr_f32_tiles_avx2 = {
     .max_rows = {0, 6},
     .tile = {[1] = {NULL, tile_1x1, tile_2x1, tile_3x1, tile_4x1, tile_5x1, tile_6x1}},
 };

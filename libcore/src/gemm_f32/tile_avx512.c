@@ -9,12 +9,12 @@
 #define EACH_ROW _Pragma("GCC unroll 14") for (int i = 0; i < MR; i++)
 #define EACH_PANEL _Pragma("GCC unroll 4") for (int j = 0; j < NP; j++)
 
-static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_f32_block *p)
+static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_block *p)
 {
     __m512 acc[14][4];
-    const int64_t taps = p->taps, kc = p->kc, panel = taps * kc * CPR_F32_PANEL;
+    const int64_t taps = p->taps, kc = p->kc, panel = taps * kc * CPR_PANEL;
     EACH_PANEL {
-        const __m512 start = p->bias ? _mm512_loadu_ps(p->bias + 16 * j) : _mm512_setzero_ps();
+        const __m512 start = p->start ? _mm512_loadu_ps((const float *)p->start + 16 * j) : _mm512_setzero_ps();
         EACH_ROW acc[i][j] = start;
     }
 
@@ -22,7 +22,7 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
     for (int64_t t = 0; t < taps; t++) {
         const float *a[14];
         EACH_ROW a[i] = p->rows[t * MR + i];
-        for (int64_t k = 0; k < kc; k++, b += CPR_F32_PANEL) {
+        for (int64_t k = 0; k < kc; k++, b += CPR_PANEL) {
             __m512 bk[4];
             EACH_PANEL bk[j] = _mm512_loadu_ps(b + j * panel);
             EACH_ROW {
@@ -39,15 +39,15 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         EACH_ROW {
             __m512 c = acc[i][j];
             if (p->residual)
-                c = _mm512_add_ps(c, _mm512_maskz_loadu_ps(columns, p->residual + i * p->ldr + 16 * j));
+                c = _mm512_add_ps(c, _mm512_maskz_loadu_ps(columns, (const float *)p->residual + i * p->ldr + 16 * j));
             c = _mm512_min_ps(high, _mm512_max_ps(low, c)); /* NaN passes: second operand */
-            _mm512_mask_storeu_ps(p->c + i * p->ldc + 16 * j, columns, c);
+            _mm512_mask_storeu_ps((float *)p->c + i * p->ldc + 16 * j, columns, c);
         }
     }
 }
 
 #define TILE(rows, panels) \
-    static void tile_##rows##x##panels(const cpr_f32_block *p) { tile(rows, panels, p); }
+    static void tile_##rows##x##panels(const cpr_block *p) { tile(rows, panels, p); }
 #define SIX(panels) \
     TILE(1, panels) TILE(2, panels) TILE(3, panels) TILE(4, panels) TILE(5, panels) TILE(6, panels)
 #define FOURTEEN(panels)                                                                       \
@@ -62,7 +62,7 @@ SIX(4)
     NAMES6(p), tile_7x##p, tile_8x##p, tile_9x##p, tile_10x##p, tile_11x##p, tile_12x##p,       \
         tile_13x##p, tile_14x##p
 
-const cpr_f32_tiles cpr_f32_tiles_avx512 = {
+const cpr_tiles cpr_f32_tiles_avx512 = {
     .max_rows = {0, 14, 14, 0, 6},
     .tile = {[1] = {NULL, NAMES14(1)}, [2] = {NULL, NAMES14(2)}, [4] = {NULL, NAMES6(4)}},
 };

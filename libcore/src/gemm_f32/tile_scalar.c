@@ -3,31 +3,31 @@
 
 #include "gemm_f32/gemm_f32.h"
 
-static void tile_rows(int m, const cpr_f32_block *p)
+static void tile_rows(int m, const cpr_block *p)
 {
     for (int i = 0; i < m; i++)
         for (int64_t j = 0; j < p->n; j++) {
-            float c = p->bias ? p->bias[j] : 0.0f;
+            float c = p->start ? ((const float *)p->start)[j] : 0.0f;
             for (int64_t t = 0; t < p->taps; t++) {
                 const float *a = p->rows[t * m + i];
-                const float *b = p->b + t * p->kc * CPR_F32_PANEL + j;
+                const float *b = (const float *)p->b + t * p->kc * CPR_PANEL + j;
                 for (int64_t k = 0; k < p->kc; k++)
-                    c = fmaf(a[k], b[k * CPR_F32_PANEL], c);
+                    c = fmaf(a[k], b[k * CPR_PANEL], c);
             }
             if (p->residual)
-                c += p->residual[i * p->ldr + j];
+                c += ((const float *)p->residual)[i * p->ldr + j];
             c = p->low > c ? p->low : c; /* NaN passes */
             c = p->high < c ? p->high : c;
-            p->c[i * p->ldc + j] = c;
+            ((float *)p->c)[i * p->ldc + j] = c;
         }
 }
 
-static void tile_1x1(const cpr_f32_block *p) { tile_rows(1, p); }
-static void tile_2x1(const cpr_f32_block *p) { tile_rows(2, p); }
-static void tile_3x1(const cpr_f32_block *p) { tile_rows(3, p); }
-static void tile_4x1(const cpr_f32_block *p) { tile_rows(4, p); }
+static void tile_1x1(const cpr_block *p) { tile_rows(1, p); }
+static void tile_2x1(const cpr_block *p) { tile_rows(2, p); }
+static void tile_3x1(const cpr_block *p) { tile_rows(3, p); }
+static void tile_4x1(const cpr_block *p) { tile_rows(4, p); }
 
-const cpr_f32_tiles cpr_f32_tiles_scalar = {
+const cpr_tiles cpr_f32_tiles_scalar = {
     .max_rows = {0, 4},
     .tile = {[1] = {NULL, tile_1x1, tile_2x1, tile_3x1, tile_4x1}},
 };

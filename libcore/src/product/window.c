@@ -1,5 +1,5 @@
 /* window.c - the pointers of a convolution window. */
-#include "conv/window.h"
+#include "product/window.h"
 
 cpr_window cpr_window_read(const cpr_op *op, int32_t first)
 {

@@ -1,0 +1,80 @@
+/* matrix.c - a stack of matrix products, cut into units of work. */
+#include "product/product.h"
+
+enum { ROW_CHUNK = 112 }; /* rows whose pointers and data stay in L2: 112 x 1024 floats */
+
+typedef struct {
+    const cpr_product_kind *kind;
+    const cpr_block *block;
+    const cpr_tensor *a, *c, *residual;
+    const char *a_data, *b_data;
+    int64_t b_step;                  /* bytes between the Bs of the batch */
+    int64_t row_chunk, column_chunk; /* what one unit of work covers */
+    int64_t row_chunks, column_chunks;
+} job;
+
+static void work(void *context, int64_t begin, int64_t end, int32_t worker)
+{
+    (void)worker;
+    const job *j = context;
+    const cpr_tensor *a = j->a, *c = j->c, *r = j->residual;
+    const int64_t m = c->dim[1], n = c->dim[2], k = a->dim[2];
+    const int64_t panel = cpr_panel_bytes(j->kind, 1, k);
+    const void *rows[ROW_CHUNK];
+    for (int64_t unit = begin; unit < end; unit++) {
+        const int64_t column = unit % j->column_chunks * j->column_chunk;
+        const int64_t row = unit / j->column_chunks % j->row_chunks * j->row_chunk;
+        const int64_t batch = unit / j->column_chunks / j->row_chunks;
+        const int64_t n_rows = m - row < j->row_chunk ? m - row : j->row_chunk;
+        const int64_t n_columns = n - column < j->column_chunk ? n - column : j->column_chunk;
+        const char *x = j->a_data + (batch * a->stride[0] + row * a->stride[1]) * j->kind->a_bytes;
+        for (int64_t i = 0; i < n_rows; i++)
+            rows[i] = x + i * a->stride[1] * j->kind->a_bytes;
+        cpr_block part = *j->block;
+        part.taps = 1;
+        part.kc = k;
+        part.rows = rows;
+        part.b = j->b_data + batch * j->b_step + column / CPR_PANEL * panel;
+        part.start = part.start ? (const char *)part.start + column * 4 : NULL;
+        part.scale = part.scale ? part.scale + column : NULL;
+        if (r) {
+            part.residual = (const char *)part.residual +
+                            (batch * r->stride[0] + row * r->stride[1] + column) * j->kind->c_bytes;
+            part.ldr = r->stride[1];
+        }
+        part.c = (char *)part.c + (batch * c->stride[0] + row * c->stride[1] + column) * j->kind->c_bytes;
+        part.ldc = c->stride[1];
+        const int64_t panels = (n_columns + CPR_PANEL - 1) / CPR_PANEL;
+        cpr_product(j->kind, &part, n_rows, cpr_block_rows(j->kind->tiles, n_rows, panels), n_columns);
+    }
+}
+
+static int64_t chunks(int64_t n, int64_t chunk)
+{
+    return (n + chunk - 1) / chunk;
+}
+
+void cpr_matrix_product(const cpr_op *op, const cpr_product_kind *kind, const cpr_block *block, const cpr_tensor *a,
+                        const void *a_data, const void *b_data, int64_t b_batches, int64_t b_panels,
+                        const cpr_tensor *residual, const cpr_tensor *c)
+{
+    const int64_t batch = c->dim[0], m = c->dim[1], n = c->dim[2], threads = cpr_pool_threads(op->pool);
+    if (batch == 0 || m == 0 || n == 0)
+        return;
+    job j = {.kind = kind, .block = block, .a = a, .c = c, .residual = residual, .a_data = a_data, .b_data = b_data};
+    j.b_step = b_batches > 1 ? b_panels * cpr_panel_bytes(kind, 1, a->dim[2]) : 0;
+    j.row_chunk = m < ROW_CHUNK ? m : ROW_CHUNK;
+    j.column_chunk = chunks(n, 64) * 64;
+    if (threads > 1 && batch * chunks(m, j.row_chunk) < 4 * threads) {
+        /* Too few units: cut the columns of a flat product, else the rows. */
+        if (m <= 2 * CPR_MAX_ROWS || batch * chunks(m, CPR_MAX_ROWS) < threads)
+            j.column_chunk = chunks(chunks(n, 64), threads) * 64;
+        else
+            j.row_chunk = chunks(chunks(m, 2 * threads), CPR_MAX_ROWS) * CPR_MAX_ROWS;
+        if (j.row_chunk > ROW_CHUNK)
+            j.row_chunk = ROW_CHUNK;
+    }
+    j.row_chunks = chunks(m, j.row_chunk);
+    j.column_chunks = chunks(n, j.column_chunk);
+    cpr_parallel(op->pool, batch * j.row_chunks * j.column_chunks, 1, work, &j);
+}

@@ -1,0 +1,72 @@
+/* product.h - products of rows reached by pointers with packed panels of 16 columns.
+ *
+ * One tile serves the matrix product and the convolution, in float32 and in int8.  A "tap" is
+ * one run of kc contiguous elements per row: a matrix has one tap, a convolution one per kernel
+ * position (or per kernel row), each with its own pointer into the channels-last input or to
+ * padding.
+ *
+ *       rows[t][i] -> kc elements            panel (16 columns):  taps * kc rows of 16,
+ *       _________                            one panel after the other
+ *      |_________| row i, tap t
+ *
+ *      C[i][j] = epilogue(start[j] + sum over t, k (in order) of rows[t][i][k] * B[t, k][j])
+ *
+ * A family (gemm_f32, gemm_s8) says what elements are and provides tiles.  This file and
+ * matrix.c, image.c cut the work: no family has a driver of its own.
+ */
+#ifndef CPR_PRODUCT_H
+#define CPR_PRODUCT_H
+
+#include "program/kernel.h"
+
+enum { CPR_PANEL = 16, CPR_MAX_ROWS = 14, CPR_MAX_PANELS = 4 };
+
+typedef struct {
+    int64_t taps, kc;
+    const void *const *rows; /* [taps][rows of the tile] */
+    const void *b;           /* first panel */
+    const void *start;       /* one 4-byte element per column, padded to whole panels; NULL: 0 */
+    const float *scale;      /* int8: multiplier per column, padded; NULL: store the sums */
+    const void *residual;    /* as C, added before the clip; NULL: none */
+    int64_t ldr;             /* elements between rows of the residual */
+    float low, high;         /* clip of the stored value; int8 sums are not clipped */
+    int32_t zero_point;      /* int8: added after rounding */
+    int32_t store;           /* int8: dtype of C */
+    void *c;
+    int64_t ldc;             /* elements between rows of C */
+    int64_t n;               /* columns to write, at most 16 per panel */
+} cpr_block;
+
+/* Compute one block of a fixed number of rows and panels. */
+typedef void cpr_tile(const cpr_block *block);
+
+typedef struct {
+    int32_t max_rows[CPR_MAX_PANELS + 1];             /* by panels; 0: no such tile */
+    cpr_tile *tile[CPR_MAX_PANELS + 1][CPR_MAX_ROWS + 1]; /* [panels][rows] */
+} cpr_tiles;
+
+/* What a family's elements are. */
+typedef struct {
+    const cpr_tiles *tiles;
+    int64_t a_bytes, b_bytes; /* of one element */
+    int64_t c_bytes;
+    int64_t k_unit;           /* packed B holds whole units of k per tap */
+} cpr_product_kind;
+
+/* Bytes of one panel. */
+int64_t cpr_panel_bytes(const cpr_product_kind *kind, int64_t taps, int64_t kc);
+
+/* Rows per block when m rows are cut into blocks as equal as possible. */
+int64_t cpr_block_rows(const cpr_tiles *tiles, int64_t m, int64_t panels);
+
+/* Compute m rows times n columns.  block->rows holds, for each block of block_rows rows (the
+ * last may have fewer), its [taps][rows of the block] pointers, one block after the other. */
+void cpr_product(const cpr_product_kind *kind, const cpr_block *block, int64_t m, int64_t block_rows, int64_t n);
+
+/* C[b] = A[b] * B[b] for matrices: a [batch, m, k], c [batch, m, n] with last strides 1;
+ * b_batches is 1 or batch; `block` carries start, scale, clip and so on.  residual may be NULL. */
+void cpr_matrix_product(const cpr_op *op, const cpr_product_kind *kind, const cpr_block *block, const cpr_tensor *a,
+                        const void *a_data, const void *b_data, int64_t b_batches, int64_t b_panels,
+                        const cpr_tensor *residual, const cpr_tensor *c);
+
+#endif
