@@ -1,0 +1,1 @@
+"""Where operators are computed: the definitions in numpy."""

@@ -103,7 +103,7 @@ def _loop(
     ]
 
 
-def _trips(limit: Info | None, condition: Info | None, after: Info, unchanged: bool) -> int | None:
+def _trips(limit: Info | None, condition: Info | None, after: Info) -> int | None:
     """Return how often a Loop runs, if that is known."""
     if condition is not None and condition.value is None:
         return None

@@ -18,6 +18,7 @@ from ..errors import CompressError, InputError, ShapeError, UnsupportedError
 from . import rules as _rules
 from .flow import FLOW, infer_flow
 from .graph import Array, Dim, Graph, Node, Value
+from .rules.common import result
 from .rules.registry import RULES, Info, NeedsValue, Rule
 
 __all__ = ["infer", "infer_node", "info_of"]
@@ -29,6 +30,16 @@ RANDOM = frozenset(
     {
         *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
         *("Bernoulli", "Multinomial", "Dropout"),
+    }
+)
+#: operators whose work the sizes of inputs and outputs do not bound; shapes never hang on them
+COSTLY = frozenset(
+    {
+        *("Conv", "ConvInteger", "ConvTranspose", "QLinearConv", "DeformConv", "Col2Im"),
+        *("MaxPool", "AveragePool", "LpPool", "MaxUnpool", "RoiAlign", "MaxRoiPool", "LRN"),
+        *("Resize", "Upsample", "GridSample", "Einsum", "NonMaxSuppression", "Attention"),
+        *("LSTM", "GRU", "RNN", "LinearAttention", "CausalConvWithState", "MelWeightMatrix"),
+        *("DFT", "STFT", "TfIdfVectorizer", "RegexFullMatch", "StringNormalizer", "StringSplit"),
     }
 )
 _OWN_ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError)
@@ -103,9 +114,9 @@ def _apply(node: Node, infos: Sequence[Info | None], n_outputs: int) -> list[Inf
         raise ShapeError("an input that is needed is omitted")
     keywords = definition.attributes(node.attributes, node.label)
     counted = {"n_outputs": n_outputs} if definition.counts_outputs and _counts(rule) else {}
-    result = rule(*given, **keywords, **counted)
-    found = list(result) if isinstance(result, tuple) else [result]
-    if all(info.value is not None for info in found) or node.op in RANDOM:
+    outputs = rule(*given, **keywords, **counted)
+    found = list(outputs) if isinstance(outputs, tuple) else [outputs]
+    if all(info.value is not None for info in found) or node.op in RANDOM | COSTLY:
         return found
     return _folded(node, given, found, n_outputs)
 
@@ -177,13 +188,17 @@ def infer(
         if value.name in given:
             _bind(value, given[value.name], bound)
     for value in graph.inputs:
-        shape = given.get(value.name) or _shape_of(value, bound)
+        shape = given[value.name] if value.name in given else _shape_of(value, bound)
         if value.dtype is None:
             raise InputError(f"the element type of input {value.name!r} is not known")
         content = values.get(value.name)
         if content is not None and DType.of(content.dtype) is not value.dtype:
             raise InputError(f"input {value.name!r} must have type {value.dtype.label}")
-        scope[value.name] = Info(value.dtype, shape, content, value.name)
+        try:
+            checked = result(value.dtype, shape)
+        except ShapeError as error:
+            raise InputError(f"input {value.name!r}: {error}") from error
+        scope[value.name] = Info(value.dtype, checked.shape, content, value.name)
     for name, constant in graph.constants.items():
         scope[name] = info_of(constant, name)
     for node in graph.nodes:

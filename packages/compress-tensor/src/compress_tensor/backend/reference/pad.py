@@ -14,18 +14,23 @@ from .registry import reference
 from .spatial import windows
 
 
-def pad_amounts(rank: int, pads: Sequence[int], axes: Sequence[int] | None) -> list[list[int]]:
-    """Return (before, after) of every axis; negative numbers crop.
+def pad_amounts(
+    shape: Sequence[int], pads: Sequence[int], axes: Sequence[int] | None
+) -> list[list[int]]:
+    """Return (before, after) of every axis of a shape; negative numbers crop.
 
     Raises:
         ShapeError: if the numbers do not fit.
     """
+    rank = len(shape)
     over = axes_of(axes if axes is not None else range(rank), rank)
     if len(pads) != 2 * len(over):
         raise ShapeError(f"pads {list(pads)} must have {2 * len(over)} numbers")
     found = [[0, 0] for _ in range(rank)]
     for i, axis in enumerate(over):
         found[axis] = [int(pads[i]), int(pads[i + len(over)])]
+        if -sum(min(n, 0) for n in found[axis]) > shape[axis]:
+            raise ShapeError(f"pads {found[axis]} crop more than an axis of {shape[axis]}")
     return found
 
 
@@ -52,7 +57,7 @@ def pad(
     mode: str = "constant",
 ) -> Array:
     """Return the data with borders: constant, reflected, repeated or wrapped."""
-    amounts = pad_amounts(data.ndim, ints(pads), None if axes is None else ints(axes))
+    amounts = pad_amounts(data.shape, ints(pads), None if axes is None else ints(axes))
     crop = tuple(
         slice(max(-before, 0), max(n - max(-after, 0), 0))
         for n, (before, after) in zip(data.shape, amounts, strict=True)

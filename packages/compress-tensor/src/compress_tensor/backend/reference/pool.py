@@ -160,7 +160,7 @@ def unpooled_shape(
 @reference("MaxUnpool")
 def max_unpool(
     X: Array,
-    I: Array,
+    I: Array,  # noqa: E741
     output_shape: Array | None = None,
     *,
     kernel_shape: list[int],

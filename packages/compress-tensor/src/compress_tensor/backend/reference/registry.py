@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ...errors import ShapeError, UnsupportedError
+from ...errors import CompressError, ShapeError, UnsupportedError
 from ...graph.graph import Array, Attribute, Graph
 
 Definition = Callable[..., Any]
@@ -117,8 +117,13 @@ def evaluate(
     keywords: dict[str, Any] = definition.attributes(attributes, where or op)
     if definition.counts_outputs:
         keywords["n_outputs"] = n_outputs
-    with np.errstate(all="ignore"):  # IEEE results (inf, nan) are what ONNX defines
-        result = definition.function(*inputs, **keywords)
+    try:
+        with np.errstate(all="ignore"):  # IEEE results (inf, nan) are what ONNX defines
+            result = definition.function(*inputs, **keywords)
+    except CompressError:
+        raise
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+        raise ShapeError(f"{where or op}: inputs or attributes do not fit ({error})") from error
     return [_array(r) for r in (result if isinstance(result, tuple) else (result,))]
 
 

@@ -190,6 +190,9 @@ def resize(
             outside = outside | beyond.reshape(-1, *[1] * (X.ndim - 1 - at))
         elif axis.output == axis.length and axis.scale == 1.0:
             continue
+        if axis.output == 0:
+            result = np.take(result, [], axis=at)
+            continue
         if mode == "nearest":
             index = _nearest(x, nearest_mode).clip(0, max(axis.length - 1, 0))
             result = np.take(result, index, axis=at)

@@ -78,7 +78,7 @@ def windows(
     pads = per_axis(pads, 2 * rank, 0, "pads")
     if min([*kernel, *strides, *dilations], default=1) < 1:
         raise ShapeError(
-            f"kernel_shape {list(kernel)}, strides {strides}, dilations {dilations} must be positive"
+            f"kernel_shape {kernel}, strides {strides} and dilations {dilations} must be positive"
         )
     if max([*kernel, *strides, *dilations, *map(abs, pads)], default=0) > _LIMIT:
         raise ShapeError(f"kernel_shape {kernel}, strides {strides} or pads {pads} are too large")
@@ -100,7 +100,9 @@ def windows(
             output = (-(-room // strides[i]) if ceil_mode else room // strides[i]) + 1
             if ceil_mode and (output - 1) * strides[i] >= size + begin:
                 output -= 1
-        if output < 0 or (output == 0 and size > 0 and reach > size + begin + end + 1):
+        if output < 1 and size == 0:
+            output = 0
+        elif output < 1:
             raise ShapeError(
                 f"a window of {reach} does not fit into an axis of {size} padded by {begin}+{end}"
             )

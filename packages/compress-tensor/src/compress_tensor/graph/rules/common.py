@@ -10,6 +10,7 @@ from ...errors import ShapeError
 from .registry import Info
 
 LIMIT = 1 << 40  #: most elements a tensor may have
+MAX_RANK = 32  #: most dimensions (numpy 1 has no more)
 
 
 def result(dtype: DType, shape: Iterable[int]) -> Info:
@@ -19,6 +20,8 @@ def result(dtype: DType, shape: Iterable[int]) -> Info:
         ShapeError: if a dimension is negative, or there would be too many elements.
     """
     dims = tuple(int(n) for n in shape)
+    if len(dims) > MAX_RANK:
+        raise ShapeError(f"a tensor of {len(dims)} dimensions has more than {MAX_RANK}")
     if min(dims, default=0) < 0:
         raise ShapeError(f"a dimension of shape {list(dims)} is negative")
     if prod(n for n in dims if n) >= LIMIT:

@@ -183,7 +183,7 @@ def pad(
         require(prod(constant_value.dims) == 1, "constant_value must be a scalar")
     require(mode in ("constant", "reflect", "edge", "wrap"), f"mode {mode!r} is unknown")
     over = None if axes is None else ints(axes.need())
-    amounts = pad_amounts(data.rank, ints(pads.need()), over)
+    amounts = pad_amounts(data.dims, ints(pads.need()), over)
     for n, (before, after) in zip(data.dims, amounts, strict=True):
         if mode != "constant" and n == 0 and max(before, after) > 0:
             raise ShapeError(f"an empty axis cannot be padded in mode {mode!r}")

@@ -101,7 +101,7 @@ def global_pool(X: Info, **_: Attribute) -> Info:
 @rule("MaxUnpool")
 def max_unpool(
     X: Info,
-    I: Info,
+    I: Info,  # noqa: E741
     output_shape: Info | None = None,
     *,
     kernel_shape: list[int],
