@@ -11,7 +11,8 @@ from compress_tensor.api import api_version
 
 from ._version import __version__
 from .onnx_read import read_onnx
+from .onnx_write import write_onnx
 
 API_VERSION = api_version(__version__)
 
-__all__ = ["API_VERSION", "__version__", "read_onnx"]
+__all__ = ["API_VERSION", "__version__", "read_onnx", "write_onnx"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 
 from compress_tensor.errors import CompressError, FileError, GraphError, UnsupportedError
 from compress_tensor.graph.graph import Array, Attribute, Dim, Graph, Node, Value
