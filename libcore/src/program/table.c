@@ -15,10 +15,27 @@
     X(binary)      \
     X(where)       \
     X(scale_shift) \
+    X(reduce)      \
+    X(argmax)      \
+    X(argmin)      \
+    X(cumsum)      \
+    X(top_k)       \
+    X(softmax)     \
+    X(log_softmax) \
+    X(lp_norm)     \
+    X(lrn)         \
+    X(layer_norm)  \
+    X(rms_norm)    \
+    X(group_norm)  \
+    X(max_pool)    \
+    X(average_pool) \
     X(pack_f32)    \
     X(gemm_f32)    \
     X(conv_f32)    \
-    X(depthwise_f32)
+    X(depthwise_f32) \
+    X(pack_s8)     \
+    X(gemm_s8)     \
+    X(conv_s8)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,

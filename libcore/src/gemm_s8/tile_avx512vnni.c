@@ -1,0 +1,99 @@
+/* tile_avx512vnni.c - int8 tiles of up to 14 rows x 2 panels, 6 rows x 4 panels (VNNI).
+ *
+ * VPDPBUSD adds four products of unsigned and signed bytes to an int32 lane without saturating.
+ * It is written as inline assembly: gcc 12 spills the accumulators of its intrinsic in any tile
+ * wider than 16 columns.  Registers: 14 x 2 accumulators + 2 of B + 1 broadcast of A = 31 of 32.
+ */
+#include <immintrin.h>
+
+#include "gemm_s8/gemm_s8.h"
+
+#define EACH_ROW _Pragma("GCC unroll 14") for (int i = 0; i < MR; i++)
+#define EACH_PANEL _Pragma("GCC unroll 4") for (int j = 0; j < NP; j++)
+
+/* acc += the four products of each lane. */
+#define DOT(acc, a, b) __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b))
+
+static inline __attribute__((always_inline)) void store(const cpr_block *p, int i, int j, __m512i sum)
+{
+    const int64_t left = p->n - 16 * j, at = i * p->ldc + 16 * j;
+    const __mmask16 columns = left >= 16 ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
+    if (!p->scale) {
+        _mm512_mask_storeu_epi32((int32_t *)p->c + at, columns, sum);
+        return;
+    }
+    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(p->scale + 16 * j));
+    if (p->store == CPR_F32 && p->residual)
+        value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(columns, (const float *)p->residual + i * p->ldr + 16 * j));
+    value = _mm512_min_ps(_mm512_set1_ps(p->high), _mm512_max_ps(_mm512_set1_ps(p->low), value));
+    if (p->store == CPR_F32) {
+        _mm512_mask_storeu_ps((float *)p->c + at, columns, value);
+        return;
+    }
+    const __m512i code = _mm512_add_epi32(_mm512_cvtps_epi32(value), _mm512_set1_epi32(p->zero_point));
+    _mm_mask_storeu_epi8((uint8_t *)p->c + at, columns, _mm512_cvtepi32_epi8(code));
+}
+
+static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_block *p)
+{
+    __m512i acc[14][4];
+    const int64_t taps = p->taps, kc = p->kc, quads = (kc + 3) / 4, panel = taps * quads * 64;
+    EACH_PANEL {
+        const __m512i start = p->start ? _mm512_loadu_si512((const int32_t *)p->start + 16 * j) : _mm512_setzero_si512();
+        EACH_ROW acc[i][j] = start;
+    }
+
+    const int8_t *b = p->b;
+    for (int64_t t = 0; t < taps; t++) {
+        const uint8_t *a[14];
+        EACH_ROW a[i] = p->rows[t * MR + i];
+        int64_t k = 0;
+        for (; k + 4 <= kc; k += 4, b += 64) {
+            __m512i bk[4];
+            EACH_PANEL bk[j] = _mm512_loadu_si512(b + j * panel);
+            EACH_ROW {
+                int32_t quad;
+                __builtin_memcpy(&quad, a[i] + k, sizeof quad);
+                const __m512i ak = _mm512_set1_epi32(quad);
+                EACH_PANEL DOT(acc[i][j], ak, bk[j]);
+            }
+        }
+        if (k < kc) {
+            EACH_ROW {
+                uint32_t quad = 0;
+                for (int64_t l = kc - 1; l >= k; l--)
+                    quad = quad << 8 | a[i][l];
+                const __m512i ak = _mm512_set1_epi32((int32_t)quad);
+                EACH_PANEL {
+                    const __m512i bk = _mm512_loadu_si512(b + j * panel);
+                    DOT(acc[i][j], ak, bk);
+                }
+            }
+            b += 64;
+        }
+    }
+
+    EACH_PANEL
+        EACH_ROW store(p, i, j, acc[i][j]);
+}
+
+#define TILE(rows, panels) \
+    static void tile_##rows##x##panels(const cpr_block *p) { tile(rows, panels, p); }
+#define SIX(panels) \
+    TILE(1, panels) TILE(2, panels) TILE(3, panels) TILE(4, panels) TILE(5, panels) TILE(6, panels)
+#define FOURTEEN(panels)                                                                       \
+    SIX(panels) TILE(7, panels) TILE(8, panels) TILE(9, panels) TILE(10, panels)               \
+    TILE(11, panels) TILE(12, panels) TILE(13, panels) TILE(14, panels)
+FOURTEEN(1)
+FOURTEEN(2)
+SIX(4)
+
+#define NAMES6(p) tile_1x##p, tile_2x##p, tile_3x##p, tile_4x##p, tile_5x##p, tile_6x##p
+#define NAMES14(p)                                                                              \
+    NAMES6(p), tile_7x##p, tile_8x##p, tile_9x##p, tile_10x##p, tile_11x##p, tile_12x##p,       \
+        tile_13x##p, tile_14x##p
+
+const cpr_tiles cpr_s8_tiles_avx512vnni = {
+    .max_rows = {0, 14, 14, 0, 6},
+    .tile = {[1] = {NULL, NAMES14(1)}, [2] = {NULL, NAMES14(2)}, [4] = {NULL, NAMES6(4)}},
+};

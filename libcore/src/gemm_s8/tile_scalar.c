@@ -1,0 +1,49 @@
+/* tile_scalar.c - the int8 tile in plain C: the reference of every other one. */
+#include <math.h>
+
+#include "gemm_s8/gemm_s8.h"
+
+/* Store one sum as the block says. */
+static void store(const cpr_block *p, int64_t i, int64_t j, int32_t sum)
+{
+    const int64_t at = i * p->ldc + j;
+    if (!p->scale) {
+        ((int32_t *)p->c)[at] = sum;
+        return;
+    }
+    float value = (float)sum * p->scale[j];
+    if (p->store == CPR_F32 && p->residual)
+        value += ((const float *)p->residual)[i * p->ldr + j];
+    value = p->low > value ? p->low : value;
+    value = p->high < value ? p->high : value;
+    if (p->store == CPR_F32)
+        ((float *)p->c)[at] = value;
+    else
+        ((uint8_t *)p->c)[at] = (uint8_t)((int32_t)rintf(value) + p->zero_point);
+}
+
+static void tile_rows(int m, const cpr_block *p)
+{
+    const int64_t quads = (p->kc + 3) / 4;
+    for (int i = 0; i < m; i++)
+        for (int64_t j = 0; j < p->n; j++) {
+            int32_t sum = p->start ? ((const int32_t *)p->start)[j] : 0;
+            for (int64_t t = 0; t < p->taps; t++) {
+                const uint8_t *a = p->rows[t * m + i];
+                const int8_t *b = (const int8_t *)p->b + (t * quads * CPR_PANEL + j) * 4;
+                for (int64_t k = 0; k < p->kc; k++)
+                    sum += a[k] * b[k / 4 * CPR_PANEL * 4 + k % 4];
+            }
+            store(p, i, j, sum);
+        }
+}
+
+static void tile_1x1(const cpr_block *p) { tile_rows(1, p); }
+static void tile_2x1(const cpr_block *p) { tile_rows(2, p); }
+static void tile_3x1(const cpr_block *p) { tile_rows(3, p); }
+static void tile_4x1(const cpr_block *p) { tile_rows(4, p); }
+
+const cpr_tiles cpr_s8_tiles_scalar = {
+    .max_rows = {0, 4},
+    .tile = {[1] = {NULL, tile_1x1, tile_2x1, tile_3x1, tile_4x1}},
+};
