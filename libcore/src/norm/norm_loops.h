@@ -1,0 +1,148 @@
+/* norm_loops.h - the loops behind norm.h; the including file defines TABLE. */
+#include "norm/norm.h"
+#include "reduce/fold_loops.h"
+
+#define LOOP _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)
+#define BLOCK 256 /* of exponentials that stay in the first cache until they are summed */
+
+static float largest(const float *x, int64_t n)
+{
+    _Alignas(64) float p[CPR_PARTIALS];
+    for (int64_t j = 0; j < CPR_PARTIALS; j++)
+        p[j] = -INFINITY;
+    row_max(p, x, n, 0);
+    for (int64_t j = 1; j < CPR_PARTIALS; j++)
+        p[0] = pick_max(p[0], p[j]);
+    return p[0];
+}
+
+/* y = e^(x - max), if y is given; returns the sum. */
+static float exponentials(const float *x, float *y, int64_t n, float max)
+{
+    _Alignas(64) float p[CPR_PARTIALS] = {0}, buffer[BLOCK];
+    for (int64_t start = 0; start < n; start += BLOCK) {
+        const int64_t part = n - start < BLOCK ? n - start : BLOCK;
+        float *to = y ? y + start : buffer;
+        _Pragma("GCC ivdep") for (int64_t i = 0; i < part; i++) to[i] = exp_f32(x[start + i] - max);
+        row_sum(p, to, part, start);
+    }
+    return sum_of_partials(p);
+}
+
+static void softmax(const float *x, float *y, int64_t n)
+{
+    const float factor = 1.0f / exponentials(x, y, n, largest(x, n));
+    LOOP y[i] *= factor;
+}
+
+static void log_softmax(const float *x, float *y, int64_t n)
+{
+    const float max = largest(x, n), logarithm = (float)log_f64(exponentials(x, NULL, n, max));
+    LOOP y[i] = x[i] - max - logarithm;
+}
+
+static void row_deviation(float *partials, const float *x, int64_t n, int64_t phase, float mean)
+{
+    int64_t i = 0;
+    for (; i < n && (i + phase) % CPR_PARTIALS; i++)
+        partials[(i + phase) % CPR_PARTIALS] += (x[i] - mean) * (x[i] - mean);
+    v16 a = *(const v16 *)partials;
+    for (; i + CPR_PARTIALS <= n; i += CPR_PARTIALS) {
+        const v16 d = *(const v16 *)(x + i) - mean;
+        a += d * d;
+    }
+    *(v16 *)partials = a;
+    for (int64_t j = 0; i < n; i++, j++)
+        partials[j] += (x[i] - mean) * (x[i] - mean);
+}
+
+static void lanes_deviation(float *lanes, const float *x, int64_t n, const float *mean)
+{
+    LOOP
+    {
+        const float d = x[i] - mean[i];
+        lanes[i] += d * d;
+    }
+}
+
+static void layer(const float *x, float *y, int64_t n, const float *scale, const float *bias, float epsilon,
+                  float *mean_out, float *inv_out)
+{
+    _Alignas(64) float sums[CPR_PARTIALS] = {0}, squares[CPR_PARTIALS] = {0};
+    row_sum(sums, x, n, 0);
+    const float mean = sum_of_partials(sums) / (float)n;
+    row_deviation(squares, x, n, 0, mean);
+    const float inv = 1.0f / sqrtf(sum_of_partials(squares) / (float)n + epsilon);
+    if (scale && bias)
+        LOOP y[i] = fmaf((x[i] - mean) * inv, scale[i], bias[i]);
+    else if (scale)
+        LOOP y[i] = (x[i] - mean) * inv * scale[i];
+    else if (bias)
+        LOOP y[i] = (x[i] - mean) * inv + bias[i];
+    else
+        LOOP y[i] = (x[i] - mean) * inv;
+    *mean_out = mean;
+    *inv_out = inv;
+}
+
+static void rms(const float *x, float *y, int64_t n, const float *scale, float epsilon)
+{
+    _Alignas(64) float squares[CPR_PARTIALS] = {0};
+    row_sum_square(squares, x, n, 0);
+    const float inv = 1.0f / sqrtf(sum_of_partials(squares) / (float)n + epsilon);
+    if (scale)
+        LOOP y[i] = x[i] * inv * scale[i];
+    else
+        LOOP y[i] = x[i] * inv;
+}
+
+static void lp(const float *x, float *y, int64_t n, int64_t p)
+{
+    _Alignas(64) float sums[CPR_PARTIALS] = {0};
+    if (p == 1)
+        row_l1(sums, x, n, 0);
+    else
+        row_sum_square(sums, x, n, 0);
+    const float sum = sum_of_partials(sums), norm = p == 1 ? sum : sqrtf(sum);
+    if (norm == 0.0f)
+        LOOP y[i] = 0.0f;
+    else
+        LOOP y[i] = x[i] / norm;
+}
+
+static void apply(const void *context, int64_t n, char *const *data, uint32_t scalars)
+{
+    (void)context;
+    const float *x = (const float *)data[0], *mean = (const float *)data[1];
+    const float *factor = (const float *)data[2], *shift = (const float *)data[3];
+    float *y = (float *)data[4];
+    if (scalars) {
+        const float m = *mean, f = *factor, s = *shift;
+        LOOP y[i] = fmaf(x[i] - m, f, s);
+    } else
+        LOOP y[i] = fmaf(x[i] - mean[i], factor[i], shift[i]);
+}
+
+/* parameters: alpha / size, beta, bias */
+static void lrn(const float *x, float *y, int64_t n, float *squares, int64_t size, const float *parameters)
+{
+    const float alpha = parameters[0], beta = parameters[1], bias = parameters[2];
+    const int64_t before = (size - 1) / 2;
+    float *middle = squares + size;
+    LOOP middle[i] = x[i] * x[i];
+    for (int64_t start = 0; start < n; start += BLOCK) {
+        const int64_t part = n - start < BLOCK ? n - start : BLOCK;
+        float sum[BLOCK];
+        for (int64_t i = 0; i < part; i++)
+            sum[i] = 0.0f;
+        for (int64_t t = 0; t < size; t++) {
+            const float *from = middle + start - before + t;
+            for (int64_t i = 0; i < part; i++)
+                sum[i] += from[i];
+        }
+        _Pragma("GCC ivdep") for (int64_t i = 0; i < part; i++)
+            y[start + i] = x[start + i] / pow_f32(fmaf(alpha, sum[i], bias), beta);
+    }
+}
+
+const cpr_norm_ops TABLE = {softmax, log_softmax, layer, rms, lp, row_deviation, lanes_deviation, apply, lrn};
