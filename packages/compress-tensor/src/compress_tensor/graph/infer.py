@@ -89,10 +89,9 @@ def infer_node(
         raise ShapeError(f"{node.label}: inputs or attributes do not fit ({why})") from error
     if len(found) < n_outputs and any(node.outputs[len(found) :]):
         raise ShapeError(f"{node.label} has {n_outputs} outputs, but makes only {len(found)}")
-    names = [*node.outputs, *[""] * len(found)]
     return [
         Info(info.dtype, info.shape, info.value, name)
-        for info, name in zip(found, names, strict=False)
+        for info, name in zip(found[:n_outputs], node.outputs, strict=False)
     ]
 
 
