@@ -76,7 +76,7 @@ def resized(
     return found
 
 
-def _coordinates(axis: Axis, mode: str) -> Array:
+def coordinates(axis: Axis, mode: str) -> Array:
     """Return where each output lies on the input axis."""
     x = np.arange(axis.output, dtype=np.float64)
     length, scale = axis.length, axis.scale or 1.0
@@ -100,7 +100,7 @@ def _coordinates(axis: Axis, mode: str) -> Array:
     raise ShapeError(f"coordinate_transformation_mode {mode!r} is unknown")
 
 
-def _nearest(x: Array, mode: str) -> Array:
+def nearest(x: Array, mode: str) -> Array:
     found = {
         "round_prefer_floor": lambda: np.ceil(x - 0.5),
         "round_prefer_ceil": lambda: np.floor(x + 0.5),
@@ -120,7 +120,7 @@ def cubic(distance: Array, a: float) -> Array:
     return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
 
 
-def _matrix(
+def weight_matrix(
     axis: Axis, x: Array, mode: str, a: float, antialias: int, exclude_outside: int
 ) -> Array:
     """Return the weights of every input (columns) in every output (rows)."""
@@ -144,7 +144,7 @@ def _matrix(
     return matrix
 
 
-def _floats(values: Array | None) -> list[float] | None:
+def floats(values: Array | None) -> list[float] | None:
     if values is None or values.size == 0:
         return None
     return [float(v) for v in decode(values).reshape(-1)]
@@ -172,8 +172,8 @@ def resize(
     wanted = None if sizes is None or sizes.size == 0 else ints(sizes)
     changed = resized(
         X.shape,
-        _floats(roi),
-        _floats(scales),
+        floats(roi),
+        floats(scales),
         wanted,
         axes,
         keep_aspect_ratio_policy,
@@ -184,7 +184,7 @@ def resize(
         result = decode(X).astype(np.float64 if X.dtype == np.float64 else np.float32)
     outside = np.zeros((1,) * X.ndim, np.bool_)
     for at, axis in changed.items():
-        x = _coordinates(axis, coordinate_transformation_mode)
+        x = coordinates(axis, coordinate_transformation_mode)
         if crops:
             beyond = (x < 0) | (x > axis.length - 1)
             outside = outside | beyond.reshape(-1, *[1] * (X.ndim - 1 - at))
@@ -194,10 +194,10 @@ def resize(
             result = np.take(result, [], axis=at)
             continue
         if mode == "nearest":
-            index = _nearest(x, nearest_mode).clip(0, max(axis.length - 1, 0))
+            index = nearest(x, nearest_mode).clip(0, max(axis.length - 1, 0))
             result = np.take(result, index, axis=at)
         else:
-            matrix = _matrix(axis, x, mode, cubic_coeff_a, antialias, exclude_outside)
+            matrix = weight_matrix(axis, x, mode, cubic_coeff_a, antialias, exclude_outside)
             moved = np.moveaxis(result, at, -1) @ matrix.T.astype(result.dtype)
             result = np.moveaxis(moved, -1, at)
     if crops and outside.any():
