@@ -120,7 +120,7 @@ class Lowering:
 
     def constant(self, array: Array) -> View:
         """Return a view of constant data."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         buffer = Buffer(Kind.CONSTANT, array.nbytes, array=array)
         return View(buffer, 0, DType.of(array.dtype), array.shape, row_major(array.shape))
 
@@ -260,8 +260,9 @@ class Lowering:
             return
         self.done.add(id(node))
         for name in dict.fromkeys(node.inputs):
-            if name in self.views:
-                self._pending[id(self.views[name].buffer)] -= 1
+            key = id(self.views[name].buffer) if name in self.views else 0
+            if key in self._pending:
+                self._pending[key] -= 1
 
     def results(self) -> None:
         """Bring every graph output into the caller's memory."""
@@ -334,7 +335,7 @@ class Lowering:
         view = self.views.get(other)
         if view is None or view.buffer.kind is not Kind.ARENA or view.shape != info.shape:
             return None
-        if view.dtype is not info.dtype or self._pending[id(view.buffer)] != 1:
+        if view.dtype is not info.dtype or self._pending.get(id(view.buffer)) != 1:
             return None
         if any(size > 1 and step == 0 for size, step in zip(view.shape, view.strides, strict=True)):
             return None

@@ -14,11 +14,13 @@ from ..errors import CompressError, InputError
 from ..graph.graph import Array, Node
 from ..graph.rules.registry import Info
 from ..native.library import Pool
+from .fuse import fuse
 from .lower import LOWERINGS
 from .lowering import HostCall, Lowering, Step, WeightCache
 from .program import Program, Record, place
 from .specialize import Specialized, without_dead
 from .view import Buffer, Kind, View
+from .widen import widen
 
 _ALIGN = 64
 
@@ -204,7 +206,10 @@ def make_plan(
         weights: packed weights of the session, extended here.
         threads: the number for which scratch memory is reserved.
     """
-    nodes = without_dead(part.nodes, set(outputs))
+    wanted = set(outputs)
+    nodes = without_dead(part.nodes, wanted)
+    nodes = widen(nodes, part.infos, part.constants, list(outputs))
+    nodes = without_dead(fuse(nodes, part.infos, part.constants), wanted)
     unknown = {n for n in outputs if part.infos[n].shape is None}
     fixed = [name for name in outputs if name not in unknown]
     ctx = Lowering(part.infos, part.constants, list(inputs), fixed, nodes, weights)

@@ -6,6 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from ..native.library import Pool
 from .lowering import WeightCache
 from .plan import Plan, Planned, make_plan
 from .program import Record
-from .specialize import specialize
+from .specialize import Specialized, specialize, without_dead
 
 MOST_PLANS = 32  #: plans kept per stage; the least recently used goes first
+MOST_DECIDING = 64  #: elements of an integer input whose contents may select the plan
 MOST_KEY_BYTES = 1 << 16  #: contents of an input that decides shapes, at most
 
 Key = tuple[object, ...]
@@ -93,8 +95,9 @@ class Stage:
             value = np.array(array) if name in self.needs else None
             infos[name] = Info(DType.of(array.dtype), tuple(array.shape), value, name)
         part = specialize(self.graph, infos)
-        if part.needs in infos:
-            self.needs.add(part.needs)
+        deciding = _deciding_inputs(part, infos)
+        if deciding:
+            self.needs |= deciding
             return None
         wanted = [value.name for value in self.graph.outputs]
         if not part.rest and not part.needs:
@@ -120,6 +123,19 @@ class Stage:
         plan = make_plan(part, self._inputs(), made_here, self.weights, self.threads)
         needs = {part.needs} if part.needs else set()
         return plan, Stage(rest, needs, self.weights, self.threads)
+
+
+def _deciding_inputs(part: Specialized, infos: dict[str, Info]) -> set[str]:
+    """Return the inputs whose contents settle the needed value, if they are few numbers."""
+    if part.needs in infos:
+        return {part.needs}
+    roots = {name for node in without_dead(part.nodes, {part.needs}) for name in node.inputs}
+    roots &= set(infos)
+    small = all(
+        prod(infos[name].dims) <= MOST_DECIDING and not infos[name].dtype.is_float
+        for name in roots
+    )
+    return {name for name in roots if infos[name].value is None} if small else set()
 
 
 class Session:

@@ -4,6 +4,7 @@ from . import (
     conv,
     elementwise,
     index,
+    integer,
     matrix,
     movement,
     normalize,
@@ -11,6 +12,7 @@ from . import (
     quant,
     recurrent,
     reduce,
+    resize,
 )
 from ..registry import LOWERINGS, NotLowered
 
@@ -20,6 +22,7 @@ __all__ = [
     "conv",
     "elementwise",
     "index",
+    "integer",
     "matrix",
     "movement",
     "normalize",
@@ -27,4 +30,5 @@ __all__ = [
     "quant",
     "recurrent",
     "reduce",
+    "resize",
 ]

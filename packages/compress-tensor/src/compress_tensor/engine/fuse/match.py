@@ -1,0 +1,92 @@
+"""Matching expressions: patterns over the operators that make a value.
+
+A pattern is a variable (a string: the same name must stand for the same value everywhere), a
+constant (`Number`, `Constant`), or an operator with patterns for its inputs, as in
+``("Mul", "x", Number(0.5))``.  Add and Mul match in either order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...graph.graph import Array, Node
+from ...graph.rules.registry import Info
+
+COMMUTATIVE = frozenset({"Add", "Mul"})
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A scalar constant equal to ``value`` up to float32 rounding of how it was computed."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """Any constant; bound to ``name``."""
+
+    name: str
+
+
+Pattern = object  # str | Number | Constant | tuple
+Bindings = dict[str, str]
+
+
+@dataclass
+class Matcher:
+    """The nodes in which to look."""
+
+    nodes: list[Node]
+    infos: dict[str, Info]
+    constants: dict[str, Array]
+    producers: dict[str, Node] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.producers = {out: node for node in self.nodes for out in node.outputs if out}
+
+    def match(self, pattern: Pattern, name: str, bound: Bindings | None = None) -> Iterator[Bindings]:
+        """Yield the bindings under which ``name`` is made as ``pattern`` says."""
+        bound = bound or {}
+        if isinstance(pattern, str):
+            if bound.setdefault(pattern, name) == name:
+                yield bound
+        elif isinstance(pattern, Number):
+            value = self.constants.get(name)
+            if value is not None and value.size == 1:
+                if np.isclose(float(value.reshape(-1)[0]), pattern.value, rtol=1e-5, atol=0):
+                    yield bound
+        elif isinstance(pattern, Constant):
+            if name in self.constants and bound.get(pattern.name, name) == name:
+                yield {**bound, pattern.name: name}
+        elif isinstance(pattern, tuple):
+            yield from self._match_node(pattern, name, bound)
+
+    def first(self, pattern: Pattern, name: str) -> Bindings | None:
+        """Return the first match, or None."""
+        return next(self.match(pattern, name), None)
+
+    def _match_node(
+        self, pattern: tuple[Pattern, ...], name: str, bound: Bindings
+    ) -> Iterator[Bindings]:
+        node = self.producers.get(name)
+        if node is None or node.op != pattern[0] or node.domain:
+            return
+        inputs = node.inputs[: len(pattern) - 1]
+        if len(inputs) != len(pattern) - 1:
+            return
+        orders = [inputs, inputs[::-1]] if node.op in COMMUTATIVE else [inputs]
+        for order in orders:
+            yield from self._match_all(list(pattern[1:]), order, dict(bound))
+
+    def _match_all(
+        self, patterns: list[Pattern], names: list[str], bound: Bindings
+    ) -> Iterator[Bindings]:
+        if not patterns:
+            yield bound
+            return
+        for more in self.match(patterns[0], names[0], dict(bound)):
+            yield from self._match_all(patterns[1:], names[1:], more)

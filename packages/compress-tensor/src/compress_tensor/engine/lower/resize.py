@@ -1,0 +1,107 @@
+"""Resize and Upsample: index tables for nearest, banded weights per axis for the other modes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...backend.reference.resize import Axis, coordinates, floats, nearest, resized, weight_matrix
+from ...dtype import DType
+from ...graph.graph import Array, Attribute, Node
+from ..lowering import Lowering
+from ..registry import lower, require
+from ..view import View
+from .elementwise import MOVABLE
+
+MOST_TAPS = 1 << 20  #: elements of a weight table
+
+
+@lower("Resize", "Upsample")
+def resize(ctx: Lowering, node: Node) -> None:
+    """Plan a resize whose scales or sizes are known."""
+    x = ctx.view(node.inputs[0])
+    attributes = _attributes(ctx, node)
+    mode = attributes["coordinate_transformation_mode"]
+    require(mode != "tf_crop_and_resize", "tf_crop_and_resize")
+    names = ["", node.inputs[1], ""] if node.op == "Upsample" else [*node.inputs[1:], "", "", ""]
+    scales, sizes = (ctx.value(name) if name else None for name in names[1:3])
+    wanted = None if sizes is None or sizes.size == 0 else [int(n) for n in sizes]
+    changed = resized(
+        x.shape,
+        None,
+        floats(scales),
+        wanted,
+        attributes["axes"],
+        attributes["keep_aspect_ratio_policy"],
+        crops=False,
+    )
+    axes = {at: a for at, a in changed.items() if a.output != a.length or a.scale != 1.0}
+    out_shape = ctx.info(node.outputs[0]).dims
+    require(all(n > 0 for n in (*x.shape, *out_shape)), "an empty tensor")
+    if not axes:
+        ctx.define(node.outputs[0], x)
+    elif attributes["mode"] == "nearest":
+        _by_index(ctx, node, x, axes, mode, attributes["nearest_mode"])
+    else:
+        require(x.dtype is DType.FLOAT32, f"{x.dtype.label} elements")
+        _by_weights(ctx, node, x, axes, attributes)
+
+
+def _attributes(ctx: Lowering, node: Node) -> dict[str, Attribute]:
+    found = {
+        name: value.decode() if isinstance(value, bytes) else value
+        for name, value in ctx.attributes(node).items()
+    }
+    if node.op == "Upsample":
+        found |= {
+            "coordinate_transformation_mode": "asymmetric",
+            "nearest_mode": "floor",
+            "axes": None,
+            "keep_aspect_ratio_policy": "stretch",
+            "cubic_coeff_a": -0.75,
+            "antialias": 0,
+            "exclude_outside": 0,
+        }
+    return found
+
+
+def _by_index(
+    ctx: Lowering, node: Node, x: View, axes: dict[int, Axis], mode: str, rounding: str
+) -> None:
+    require(x.dtype in MOVABLE, f"{x.dtype.label} elements")
+    tables: list[View | None] = [None] * len(x.shape)
+    for at, axis in axes.items():
+        index = nearest(coordinates(axis, mode), rounding)
+        tables[at] = ctx.constant(index.clip(0, axis.length - 1).astype(np.int64))
+    out = ctx.output(node.outputs[0], ctx.like(node.inputs[0]))
+    ctx.emit("resize_nearest", [x, out, *tables])
+
+
+def _by_weights(
+    ctx: Lowering, node: Node, x: View, axes: dict[int, Axis], attributes: dict[str, Attribute]
+) -> None:
+    mode = attributes["coordinate_transformation_mode"]
+    kind, a = attributes["mode"], float(attributes["cubic_coeff_a"])
+    flags = (int(attributes["antialias"]), int(attributes["exclude_outside"]))
+    for n, (at, axis) in enumerate(axes.items()):
+        require(axis.output * axis.length <= MOST_TAPS, "a weight table of this size")
+        matrix = weight_matrix(axis, coordinates(axis, mode), kind, a, *flags)
+        starts, weights = banded(matrix.astype(np.float32))
+        if n == len(axes) - 1:
+            out = ctx.output(node.outputs[0], ctx.like(node.inputs[0]))
+        else:
+            shape = [*x.shape[:at], axis.output, *x.shape[at + 1 :]]
+            out = ctx.temp(shape, DType.FLOAT32, ctx.like(node.inputs[0]))
+        ctx.emit("resize_weights", [x, ctx.constant(starts), ctx.constant(weights), out], [at])
+        x = out
+
+
+def banded(matrix: Array) -> tuple[Array, Array]:
+    """Return a matrix as the first column of each row's band (int32) and the bands (float32)."""
+    rows, columns = matrix.shape
+    used = matrix != 0
+    first = np.where(used.any(axis=1), used.argmax(axis=1), 0)
+    last = np.where(used.any(axis=1), columns - 1 - used[:, ::-1].argmax(axis=1), 0)
+    taps = int((last - first).max()) + 1
+    starts = np.minimum(first, columns - taps)
+    picked = starts[:, None] + np.arange(taps)
+    return starts.astype(np.int32), np.take_along_axis(matrix, picked, axis=1).reshape(rows, taps)
