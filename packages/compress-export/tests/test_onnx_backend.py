@@ -14,8 +14,10 @@ onnx = pytest.importorskip("onnx")
 
 from compress_export.onnx_read import read_onnx
 from compress_export.tensors import tensor_to_array
+from compress_tensor.backend.reference.registry import REFERENCES
 from compress_tensor.codec import decode, is_packed, wrap
 from compress_tensor.dtype import DType
+from compress_tensor.graph.flow import FLOW
 from compress_tensor.graph.graph import Array, Graph
 from compress_tensor.graph.infer import infer
 from compress_tensor.graph.interpret import interpret
@@ -170,3 +172,5 @@ def test_nothing_is_excluded_that_would_run() -> None:
     used = {op for case in cases().values() for op in operators(case.model.graph)}
 
     assert set(EXCLUDED) <= used | {"SequenceAt", "SequenceEmpty"}
+    assert {key[1] for key in REFERENCES}.isdisjoint(EXCLUDED)
+    assert FLOW <= used

@@ -19,7 +19,7 @@ from . import rules as _rules
 from .flow import FLOW, infer_flow
 from .graph import Array, Dim, Graph, Node, Value
 from .rules.common import result
-from .rules.registry import RULES, Info, NeedsValue, Rule
+from .rules.registry import RULES, Info, Rule
 
 __all__ = ["infer", "infer_node", "info_of"]
 _LOADED = (_definitions, _rules)  #: both packages fill their tables when imported
@@ -74,10 +74,6 @@ def infer_node(
             found = infer_flow(node, infos, scope or {}, _infer_body)
         else:
             found = _apply(node, infos, n_outputs)
-    except NeedsValue:
-        raise
-    except UnsupportedError:
-        raise
     except ShapeError as error:
         if str(error).startswith(node.label):
             raise
