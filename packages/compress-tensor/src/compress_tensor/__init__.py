@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._version import __version__
 from .api import API_VERSION, require_api
 from .dtype import DType
+from .engine.session import Session, compile
 from .errors import (
     CompressError,
     FileError,
@@ -29,9 +30,11 @@ __all__ = [
     "MissingExtraError",
     "NativeError",
     "Node",
+    "Session",
     "ShapeError",
     "UnsupportedError",
     "Value",
     "__version__",
+    "compile",
     "require_api",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 from ..backend.reference.registry import find
 from ..dtype import DType
 from ..errors import NativeUnsupportedError
-from ..graph.graph import Array, Attribute, Node
+from ..graph.graph import Array, Attribute, Node, captured
 from ..graph.rules.registry import Info
 from ..native.library import opcode
 from .registry import NotLowered
@@ -33,6 +33,7 @@ class HostCall:
     node: Node
     inputs: tuple[View | None, ...]
     outputs: tuple[View | None, ...]
+    captures: tuple[tuple[str, View], ...]
     reason: str
 
 
@@ -65,7 +66,7 @@ class Lowering:
     def __post_init__(self) -> None:
         self._consumers: dict[str, list[Node]] = {}
         for node in self.nodes:
-            for name in dict.fromkeys(node.inputs):
+            for name in dict.fromkeys([*node.inputs, *captured(node)]):
                 if name:
                     self._consumers.setdefault(name, []).append(node)
         self._pending: dict[int, int] = {}
@@ -251,7 +252,7 @@ class Lowering:
         except NotLowered as reason:
             del self.steps[mark:]
             self.views, self._pending, self.done = views, pending, done
-            self._host(node, str(reason))
+            self.host(node, str(reason))
         self.finish(node)
 
     def finish(self, node: Node) -> None:
@@ -259,7 +260,7 @@ class Lowering:
         if id(node) in self.done:
             return
         self.done.add(id(node))
-        for name in dict.fromkeys(node.inputs):
+        for name in dict.fromkeys([*node.inputs, *captured(node)]):
             key = id(self.views[name].buffer) if name in self.views else 0
             if key in self._pending:
                 self._pending[key] -= 1
@@ -275,19 +276,23 @@ class Lowering:
             buffer = Buffer(Kind.OUTPUT, self._bytes(info.dims, info.dtype), name)
             target = View(buffer, 0, info.dtype, info.dims, row_major(info.dims))
             if info.dtype.numpy.kind in "OV" and info.dtype is not DType.BFLOAT16:
-                self.steps.append(
-                    HostCall(Node("Identity", [name], [name]), (view,), (target,), "element type")
-                )
+                node = Node("Identity", [name], [name])
+                self.steps.append(HostCall(node, (view,), (target,), (), "element type"))
             else:
                 self.copy(view, target)
             self.views[name] = target
 
     # ---- inside ----
 
-    def _host(self, node: Node, reason: str) -> None:
+    def host(self, node: Node, reason: str) -> None:
+        """Plan a node by its reference definition; outputs of unknown shape stay open."""
         inputs = tuple(self.view(name) if name else None for name in node.inputs)
-        outputs = tuple(self.output(name) if name else None for name in node.outputs)
-        self.steps.append(HostCall(node, inputs, outputs, reason))
+        captures = tuple((name, self.view(name)) for name in captured(node))
+        outputs: list[View | None] = []
+        for name in node.outputs:
+            known = name and self.info(name).shape is not None
+            outputs.append(self.output(name) if known else None)
+        self.steps.append(HostCall(node, inputs, tuple(outputs), captures, reason))
 
     @staticmethod
     def _bytes(shape: Sequence[int], dtype: DType) -> int:

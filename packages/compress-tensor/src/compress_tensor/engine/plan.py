@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..backend.reference.registry import evaluate
 from ..errors import CompressError, InputError
 from ..graph.graph import Array, Node
+from ..graph.interpret import compute
 from ..graph.rules.registry import Info
 from ..native.library import Pool
 from .fuse import fuse
@@ -116,7 +116,7 @@ class Plan:
         arrays: list[Array] = []
         for buffer in self.bases:
             if buffer.kind is Kind.INPUT:
-                arrays.append(np.ascontiguousarray(feeds[buffer.name]))
+                arrays.append(np.asarray(feeds[buffer.name], order="C"))
             elif buffer.kind is Kind.OUTPUT:
                 info = self.infos[buffer.name]
                 arrays.append(np.empty(info.dims, info.dtype.numpy))
@@ -152,27 +152,31 @@ class Plan:
         strides = [stride * view.itemsize for stride in view.strides]
         return np.ndarray(view.shape, view.dtype.numpy, raw, start, strides)
 
+    def _value(
+        self,
+        name: str,
+        view: View,
+        memory: Array,
+        arrays: list[Array],
+        found: dict[str, Array],
+    ) -> Array:
+        """Return the contents of a value while the plan runs."""
+        return found[name] if name in found else self._read(view, memory, arrays)
+
     def _host(
         self, call: HostCall, memory: Array, arrays: list[Array], found: dict[str, Array]
     ) -> None:
         """Run a node by its reference definition."""
         node = call.node
-        given: list[Array | None] = []
-        for name, view in zip(node.inputs, call.inputs, strict=True):
-            if view is None:
-                given.append(None)
-            else:
-                array = found.get(name)
-                given.append(self._read(view, memory, arrays) if array is None else array)
+        given = [
+            None if view is None else self._value(name, view, memory, arrays, found)
+            for name, view in zip(node.inputs, call.inputs, strict=True)
+        ]
+        scope = {
+            name: self._value(name, view, memory, arrays, found) for name, view in call.captures
+        }
         with np.errstate(all="ignore"):
-            results = evaluate(
-                node.op,
-                given,
-                node.attributes,
-                len(node.outputs),
-                domain=node.domain,
-                where=node.label,
-            )
+            results = compute(node, given, scope)
         for name, view, array in zip(node.outputs, call.outputs, results, strict=False):
             if not name:
                 continue
@@ -220,23 +224,13 @@ def make_plan(
             report.append(Planned(node.label, "fused"))
             continue
         if any(name and part.infos[name].shape is None for name in node.outputs):
-            _dynamic(ctx, node)
+            ctx.host(node, "its output shape depends on data")
+            ctx.finish(node)
         else:
             ctx.lower(node, LOWERINGS.get((node.domain, node.op)))
         report.append(Planned(node.label, _how(ctx.steps[before:])))
     ctx.results()
     return _assemble(ctx, part, inputs, outputs, threads, report)
-
-
-def _dynamic(ctx: Lowering, node: Node) -> None:
-    """Plan a node whose output shape depends on data: a host call that ends the stage."""
-    inputs = tuple(ctx.view(name) if name else None for name in node.inputs)
-    outputs: list[View | None] = []
-    for name in node.outputs:
-        known = name and ctx.info(name).shape is not None
-        outputs.append(ctx.output(name) if known else None)
-    ctx.steps.append(HostCall(node, inputs, tuple(outputs), "its output shape depends on data"))
-    ctx.finish(node)
 
 
 def _how(steps: Sequence[Step]) -> str:
@@ -256,8 +250,11 @@ def _assemble(
 ) -> Plan:
     uses: list[tuple[int, Sequence[View | None]]] = []
     for n, step in enumerate(ctx.steps):
-        views = step.operands if isinstance(step, Record) else (*step.inputs, *step.outputs)
-        uses.append((n, views))
+        if isinstance(step, Record):
+            uses.append((n, step.operands))
+        else:
+            read = (view for _, view in step.captures)
+            uses.append((n, (*step.inputs, *step.outputs, *read)))
     results = {name: ctx.views[name] for name in outputs if name in ctx.views}
     uses.append((len(ctx.steps), list(results.values())))
     offsets, arena_bytes, bases = place(uses)

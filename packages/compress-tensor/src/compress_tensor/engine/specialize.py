@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from ..errors import UnsupportedError
 from ..graph.graph import Array, Graph, Node, captured
 from ..graph.infer import infer_node, info_of
 from ..graph.rename import renamed
@@ -61,10 +60,8 @@ def specialize(graph: Graph, infos: dict[str, Info]) -> Specialized:
                     found.infos[name] = info_of(array, name)
                 todo.extendleft(reversed(branch))
                 continue
-            if any(True for _ in node.subgraphs()):
-                raise UnsupportedError(f"{node.label}: loops cannot be compiled")
             given = [found.infos[name] if name else None for name in node.inputs]
-            results = infer_node(node, given, len(node.outputs))
+            results = infer_node(node, given, len(node.outputs), found.infos)
         except NeedsValue as need:
             found.rest, found.needs = [node, *todo], need.name
             return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from ..backend.reference.registry import evaluate
 from ..dtype import DType
-from ..graph.graph import Array, Node
+from ..graph.graph import Array, Node, captured
 from ..graph.rules.registry import Info
 from .lower.elementwise import BINARY, UNARY
 from .lower.reduce import FUNCTIONS
@@ -78,7 +78,7 @@ class _Widening:
     def add(self, node: Node) -> None:
         """Append a node, in float32 where that is allowed."""
         if node.domain or node.op not in WIDENED:
-            for name in node.inputs:
+            for name in [*node.inputs, *captured(node)]:
                 if self.is_half(name):
                     self.narrowed(name)
             self.nodes.append(node)

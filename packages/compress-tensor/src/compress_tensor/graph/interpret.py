@@ -14,7 +14,7 @@ from ..errors import InputError, ShapeError
 from .flow import FLOW
 from .graph import Array, Graph, Node, captured
 
-__all__ = ["interpret"]
+__all__ = ["compute", "interpret"]
 _LOADED = _definitions  #: the package fills its table when imported
 
 
@@ -57,7 +57,7 @@ def _run(graph: Graph, known: Mapping[str, Any], wanted: Sequence[str]) -> list[
     kept = {*wanted, *known}
     for i, node in enumerate(graph.nodes):
         inputs = [scope[name] if name else None for name in node.inputs]
-        results = _compute(node, inputs, scope)
+        results = compute(node, inputs, scope)
         for name, value in zip(node.outputs, results, strict=False):
             if name:
                 scope[name] = value
@@ -74,7 +74,8 @@ def _reads(node: Node) -> list[str]:
     return [name for name in (*node.inputs, *captured(node)) if name]
 
 
-def _compute(node: Node, inputs: list[Any], scope: Mapping[str, Any]) -> list[Any]:
+def compute(node: Node, inputs: list[Any], scope: Mapping[str, Any]) -> list[Any]:
+    """Return the outputs of one node; its subgraphs read captured names from ``scope``."""
     if not node.domain and node.op in FLOW:
         return {"If": _if, "Loop": _loop, "Scan": _scan}[node.op](node, inputs, scope)
     return evaluate(

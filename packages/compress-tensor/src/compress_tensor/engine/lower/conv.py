@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ...graph.graph import Array, Attribute, Node
 from ..lowering import Lowering, bits_of
 from ..view import View, channels_last
 from .epilogue import Epilogue, absorb
-from .matrix import floats, pack, pad_bias, panels
+from .matrix import PANEL, floats, pack, pad_bias, panels
 from .movement import pad_constant
 from ..registry import lower, require
 
@@ -79,40 +80,60 @@ def pixels_as_rows(view: View) -> View | None:
 def conv(ctx: Lowering, node: Node) -> None:
     """Plan a 1-D or 2-D convolution with its bias, residual and clip."""
     floats(ctx, *node.inputs)
-    x, weights = ctx.view(node.inputs[0]), ctx.value(node.inputs[1])
+    x, shape = ctx.view(node.inputs[0]), ctx.info(node.inputs[1]).dims
     require(len(x.shape) in (3, 4), f"{len(x.shape) - 2}-D convolution")
-    require(weights is not None, "computed weights")
-    assert weights is not None
     attributes = ctx.attributes(node)
     groups = int(attributes["group"])
-    w = window(attributes, weights.shape[2:], x.shape[2:])
+    w = window(attributes, shape[2:], x.shape[2:])
+    depthwise = groups == x.shape[1] == shape[0] and groups > 1
     bias_name = ctx.optional(node, 2)
     bias = ctx.value(bias_name) if bias_name else None
-    require(bias is not None or not bias_name, "computed bias")
-    depthwise = groups == x.shape[1] == weights.shape[0] and groups > 1
-    done = absorb(ctx, node.outputs[0], 1, bias, residual=not depthwise)
+    if bias_name and bias is None:
+        done = Epilogue(node.outputs[0])
+    else:
+        done = absorb(ctx, node.outputs[0], 1, bias, residual=not depthwise)
     out = ctx.output(done.output, channels_last, View.is_channels_last)
     if out.size:
-        kernel = weights if weights.ndim == 4 else weights[:, :, None]
         if depthwise:
-            _depthwise(ctx, node, image(x), kernel, w, done, image(out))
+            rows = _bias(ctx, bias_name, done.bias, 0)
+            _depthwise(ctx, node.inputs[1], image(x), w, rows, done, image(out))
         else:
-            _dense(ctx, (node.inputs[1],), image(x), kernel, w, groups, done, image(out))
+            packed = packed_kernel(ctx, node.inputs[1], groups)
+            rows = _bias(ctx, bias_name, done.bias, groups)
+            dense(ctx, image(x), packed, w, groups, rows, done, image(out))
     done.finish(ctx)
 
 
+def _bias(ctx: Lowering, name: str, known: Array | None, groups: int) -> View | None:
+    """Return the bias, padded to whole panels per group (groups 0: as it is)."""
+    if known is not None:
+        return ctx.constant(pad_bias(known, groups) if groups else known)
+    if not name:
+        return None
+    view = ctx.contiguous(ctx.view(name))
+    if not groups:
+        return view
+    columns = view.size // groups
+    rows = ctx.temp((groups, panels(columns) * PANEL), view.dtype)
+    ctx.elementwise("fill", [rows], [0])
+    source = view.reshape((groups, columns))
+    assert source is not None
+    ctx.copy(source, rows.slice(1, 0, columns))
+    return rows
+
+
 def _depthwise(
-    ctx: Lowering, node: Node, x: View, kernel: Array, w: Window, done: Epilogue, out: View
+    ctx: Lowering, name: str, x: View, w: Window, bias: View | None, done: Epilogue, out: View
 ) -> None:
-    channels = kernel.shape[0]
-    packed = ctx.packed(
-        ("depthwise", node.inputs[1]),
-        lambda: np.ascontiguousarray(kernel.reshape(channels, -1).T),
-    )
-    bias = None if done.bias is None else ctx.constant(done.bias)
-    ctx.emit(
-        "depthwise_f32", [_channels_last(ctx, x), packed, bias, out], [*w.words(), done.low, done.high]
-    )
+    kernel = ctx.value(name)
+    if kernel is None:
+        taps = ctx.reshaped(ctx.view(name), (x.shape[1], w.kernel[0] * w.kernel[1]))
+        packed = ctx.contiguous(taps.transpose((1, 0)))
+    else:
+        rows = kernel.reshape(kernel.shape[0], -1).T
+        packed = ctx.packed(("depthwise", name), lambda: np.ascontiguousarray(rows))
+    operands = [_channels_last(ctx, x), packed, bias, out]
+    ctx.emit("depthwise_f32", operands, [*w.words(), done.low, done.high])
 
 
 def _channels_last(ctx: Lowering, view: View) -> View:
@@ -126,22 +147,35 @@ def pack_kernel(kernel: Array, groups: int) -> Array:
     return pack(split.reshape(groups, kh * kw * ic, oc // groups))
 
 
-def _dense(
+def packed_kernel(ctx: Lowering, name: str, groups: int) -> View:
+    """Return the packed kernel of a convolution: once if it is constant, else by records."""
+    kernel = ctx.value(name)
+    if kernel is not None:
+        wide = kernel if kernel.ndim == 4 else kernel[:, :, None]
+        return ctx.packed(("conv", name, groups), lambda: pack_kernel(wide, groups))
+    view = image(ctx.view(name))
+    oc, ic, kh, kw = view.shape
+    split = ctx.reshaped(view, (groups, oc // groups, ic, kh * kw)).transpose((0, 3, 2, 1))
+    rows = ctx.reshaped(split, (groups, kh * kw * ic, oc // groups))
+    packed = ctx.temp((groups, panels(oc // groups), kh * kw * ic, PANEL), view.dtype)
+    ctx.emit("pack_f32", [rows, packed])
+    return packed
+
+
+def dense(
     ctx: Lowering,
-    key: tuple[Any, ...],
     x: View,
-    kernel: Array,
+    packed: View,
     w: Window,
     groups: int,
+    bias: View | None,
     done: Epilogue,
     out: View,
 ) -> None:
     """Emit a convolution of images as a product or through window pointers."""
-    packed = ctx.packed(("conv", *key, groups), lambda: pack_kernel(kernel, groups))
     residual = None
     if done.residual:
         residual = _channels_last(ctx, image(ctx.view(done.residual)))
-    bias = None if done.bias is None else pad_bias(done.bias, groups)
     plain = w.kernel == (1, 1) and not any(w.pads) and groups == 1
     if plain and w.strides != (1, 1):
         # Only the pixels that are read: a view.
@@ -151,16 +185,15 @@ def _dense(
     if x.shape[1] <= FEW_CHANNELS and groups == 1 and not plain:
         x, w = _written_padding(ctx, x, w)
     x = _channels_last(ctx, x)
-    if plain and w.strides == (1, 1) and x.shape[2:] == out.shape[2:]:
+    if plain and x.shape[2:] == out.shape[2:]:
         flat = [pixels_as_rows(x), pixels_as_rows(out)]
         added = None if residual is None else pixels_as_rows(residual)
         if all(view is not None for view in flat) and (added is None) == (residual is None):
-            one = None if bias is None else ctx.constant(bias[0])
+            one = None if bias is None else bias.reshape(bias.shape[1:])
             ctx.emit("gemm_f32", [flat[0], packed, one, added, flat[1]], [done.low, done.high])
             return
-    rows = None if bias is None else ctx.constant(bias)
     args = [*w.words(), groups, done.low, done.high]
-    ctx.emit("conv_f32", [x, packed, rows, residual, out], args)
+    ctx.emit("conv_f32", [x, packed, bias, residual, out], args)
 
 
 def _written_padding(ctx: Lowering, x: View, w: Window) -> tuple[View, Window]:
@@ -198,6 +231,7 @@ def conv_transpose(ctx: Lowering, node: Node) -> None:
     done = absorb(ctx, node.outputs[0], 1, bias, residual=False)
     out = image(ctx.output(done.output, channels_last, View.is_channels_last))
     source = _channels_last(ctx, image(x))
+    rows = _bias(ctx, "", done.bias, groups)
     for phase_h in range(strides[0]):
         for phase_w in range(strides[1]):
             phases = (phase_h, phase_w)
@@ -221,8 +255,11 @@ def conv_transpose(ctx: Lowering, node: Node) -> None:
                 target.shape[3] + lengths[1] - 1 - reach[1] - source.shape[3],
             )
             w = Window((lengths[0], lengths[1]), (1, 1), (*reach, *past), (1, 1))
-            key = ("transposed", node.inputs[1], *strides, *dilations, *phases)
-            _dense(ctx, key, source, np.ascontiguousarray(part), w, groups, done, target)
+            packed = ctx.packed(
+                ("transposed", node.inputs[1], groups, *strides, *dilations, *phases),
+                partial(pack_kernel, part, groups),
+            )
+            dense(ctx, source, packed, w, groups, rows, done, target)
     done.finish(ctx)
 
 
@@ -268,6 +305,3 @@ def _transposed_window(
     if rank == 1:
         strides, dilations, pads = [1, *strides], [1, *dilations], [0, *pads]
     return (strides[0], strides[1]), (pads[0], pads[1]), (dilations[0], dilations[1])
-
-
-__all__ = ["Window", "conv", "image", "panels", "window"]

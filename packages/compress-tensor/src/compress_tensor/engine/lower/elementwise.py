@@ -204,6 +204,8 @@ def binary_code(ctx: Lowering, node: Node) -> int:
     """Return the function number of a binary operator for its element type."""
     dtype = ctx.info(node.inputs[0]).dtype
     attributes = ctx.attributes(node)
+    if node.op in ("Mod", "BitShift"):
+        require(dtype in _INTEGERS or dtype is DType.FLOAT32, f"{dtype.label} elements")
     if node.op == "Mod":
         return FMOD if attributes["fmod"] else MOD
     if node.op == "BitShift":

@@ -198,16 +198,18 @@ def depth_space(ctx: Lowering, node: Node) -> None:
     view = movable(ctx, node)
     attributes = ctx.attributes(node)
     block = int(attributes["blocksize"])
+    mode = attributes["mode"]
+    mode = mode.decode() if isinstance(mode, bytes) else mode
     n, c, h, w = view.shape
     if node.op == "DepthToSpace":
         depth = c // (block * block)
-        mode = attributes["mode"]
-        if (mode.decode() if isinstance(mode, bytes) else mode) == "DCR":
+        if mode == "DCR":
             parts, order = (n, block, block, depth, h, w), (0, 3, 4, 1, 5, 2)
         else:
             parts, order = (n, depth, block, block, h, w), (0, 1, 4, 2, 5, 3)
     else:
-        parts, order = (n, c, h // block, block, w // block, block), (0, 3, 5, 1, 2, 4)
+        parts = (n, c, h // block, block, w // block, block)
+        order = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
     source = ctx.reshaped(view, parts).transpose(order)
     out = ctx.output(node.outputs[0])
     target = out.reshape(source.shape)

@@ -36,8 +36,7 @@ def _fold(graph: Graph, node: Node) -> bool:
         return False
     arrays = [graph.constants[name] if name else None for name in node.inputs]
     infos = [
-        None if a is None else info_of(a, name)
-        for name, a in zip(node.inputs, arrays, strict=True)
+        None if a is None else info_of(a, name) for name, a in zip(node.inputs, arrays, strict=True)
     ]
     try:
         results = infer_node(node, infos, len(node.outputs))
