@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from math import prod
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -113,3 +114,13 @@ def scalar(array: Array, what: str) -> Any:
 def places(*inner: Any, whole: int | None = None) -> tuple[Any, ...]:
     """Return an index of the last axes, after all others, or after the first ``whole`` ones."""
     return (..., *inner) if whole is None else (*[slice(None)] * whole, *inner)
+
+
+def mean(values: Array, axes: Sequence[int], *, keepdims: bool = True) -> Array:
+    """Return the mean over axes in the type of the values; of nothing it is NaN."""
+    over = tuple(axes)
+    count = prod(values.shape[a] for a in over)
+    total = values.sum(axis=over, keepdims=keepdims)
+    if values.dtype.kind in "fc":
+        return np.asarray(total / values.dtype.type(count))
+    return np.asarray(total / count)

@@ -9,7 +9,7 @@ import numpy as np
 from ...dtype import DType
 from ...errors import ShapeError
 from ...graph.graph import Array
-from .common import accumulated, axis_of, single, to_dtype
+from .common import accumulated, axis_of, mean, single, to_dtype
 from .registry import reference
 
 
@@ -32,19 +32,20 @@ def batch_normalization(
 ) -> tuple[Array, ...]:
     """Return (X - mean) / sqrt(var + epsilon) * scale + B; in training, of this batch."""
     wide = single(X)
-    mean, var = single(input_mean), single(input_var)
+    center, var = single(input_mean), single(input_var)
     if training_mode:
         axes = (0, *range(2, wide.ndim))
-        batch_mean = wide.mean(axis=axes, dtype=wide.dtype)
-        batch_var = wide.var(axis=axes, dtype=wide.dtype)
-        keep = mean.dtype.type(momentum)
+        batch_mean = mean(wide, axes, keepdims=False)
+        apart = wide - mean(wide, axes)
+        batch_var = mean(apart * apart, axes, keepdims=False)
+        keep = center.dtype.type(momentum)
         running = (
-            batch_mean.astype(mean.dtype) * (1 - keep) + mean * keep,
+            batch_mean.astype(center.dtype) * (1 - keep) + center * keep,
             batch_var.astype(var.dtype) * (1 - keep) + var * keep,
         )
-        mean, var = batch_mean, batch_var
+        center, var = batch_mean, batch_var
     factor = single(scale) / np.sqrt(var + var.dtype.type(epsilon))
-    shift = single(B) - mean * factor
+    shift = single(B) - center * factor
     result = wide * _per_channel(factor, X.ndim) + _per_channel(shift, X.ndim)
     result = to_dtype(result, DType.of(X.dtype))
     if not training_mode or n_outputs < 2:
@@ -65,11 +66,11 @@ def instance_normalization(input: Array, scale: Array, B: Array, *, epsilon: flo
 def _normal(X: Array, axes: Sequence[int], epsilon: float) -> tuple[Array, Array, Array]:
     """Return X with mean 0 and variance 1 over the axes, the mean, and 1 / deviation."""
     over = tuple(axes)
-    mean = X.mean(axis=over, keepdims=True)
-    centred = X - mean
-    var = (centred * centred).mean(axis=over, keepdims=True)
+    center = mean(X, over)
+    centred = X - center
+    var = mean(centred * centred, over)
     inverse = X.dtype.type(1) / np.sqrt(var + X.dtype.type(epsilon))
-    return np.asarray(centred * inverse), np.asarray(mean), np.asarray(inverse)
+    return np.asarray(centred * inverse), center, np.asarray(inverse)
 
 
 @reference("LayerNormalization")
@@ -86,13 +87,13 @@ def layer_normalization(
     """Return X normalised over all axes from ``axis`` on, the means, and 1 / deviations."""
     first = axis_of(axis, X.ndim)
     wide = _stashed(X, stash_type)
-    normal, mean, inverse = _normal(wide, range(first, X.ndim), epsilon)
+    normal, center, inverse = _normal(wide, range(first, X.ndim), epsilon)
     result = normal * _stashed(Scale, stash_type)
     if B is not None:
         result = result + _stashed(B, stash_type)
     result = to_dtype(result, DType.of(X.dtype))
     stash = DType(stash_type)
-    return result, to_dtype(mean, stash), to_dtype(inverse, stash)
+    return result, to_dtype(center, stash), to_dtype(inverse, stash)
 
 
 def _stashed(values: Array, stash_type: int) -> Array:
@@ -108,7 +109,7 @@ def rms_normalization(
     """Return X divided by its root mean square over all axes from ``axis`` on, scaled."""
     first = axis_of(axis, X.ndim)
     wide = _stashed(X, stash_type)
-    square = (wide * wide).mean(axis=tuple(range(first, X.ndim)), keepdims=True)
+    square = mean(wide * wide, range(first, X.ndim))
     normal = wide / np.sqrt(square + wide.dtype.type(epsilon))
     held = DType.of(scale.dtype)
     return to_dtype(normal * _stashed(scale, stash_type), held)
@@ -172,6 +173,6 @@ def lrn(
 def mean_variance_normalization(X: Array, *, axes: list[int] | None = None) -> Array:
     """Return (X - mean) / (deviation + 1e-9) over the axes, by default all but channels."""
     over = tuple(axes) if axes is not None else (0, 2, 3)
-    mean = X.mean(axis=over, keepdims=True)
-    deviation = np.sqrt(np.maximum((X * X).mean(axis=over, keepdims=True) - mean * mean, 0))
-    return np.asarray((X - mean) / (deviation + X.dtype.type(1e-9)))
+    center = mean(X, over)
+    deviation = np.sqrt(np.maximum(mean(X * X, over) - center * center, 0))
+    return np.asarray((X - center) / (deviation + X.dtype.type(1e-9)))

@@ -84,19 +84,17 @@ def pad(
 def center_crop_pad(input_data: Array, shape: Array, *, axes: list[int] | None = None) -> Array:
     """Return the middle of the input, cropped or padded with 0 to a size."""
     over = axes_of(axes if axes is not None else range(input_data.ndim), input_data.ndim)
-    result = input_data
-    for axis, wanted in zip(over, ints(shape), strict=True):
-        size = result.shape[axis]
-        if size > wanted:
-            first = (size - wanted) // 2
-            result = np.take(result, range(first, first + wanted), axis=axis)
-        elif size < wanted:
-            bigger = np.zeros(
-                (*result.shape[:axis], wanted, *result.shape[axis + 1 :]), result.dtype
-            )
-            first = (wanted - size) // 2
-            bigger[(*[slice(None)] * axis, slice(first, first + size))] = result
-            result = bigger
+    wanted = list(input_data.shape)
+    for axis, size in zip(over, ints(shape), strict=True):
+        wanted[axis] = size
+    taken, put = [], []
+    for size, target in zip(input_data.shape, wanted, strict=True):
+        first, before = max((size - target) // 2, 0), max((target - size) // 2, 0)
+        count = min(size, target)
+        taken.append(slice(first, first + count))
+        put.append(slice(before, before + count))
+    result = np.zeros(wanted, input_data.dtype)
+    result[tuple(put)] = input_data[tuple(taken)]
     return result
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import ShapeError
 from ...graph.graph import Array
-from .common import accumulated, ints, places, widened
+from .common import accumulated, ints, mean, places, widened
 from .conv import offsets, pad_spatial
 from .registry import reference
 from .spatial import Window, per_axis, windows
@@ -122,7 +122,7 @@ def _planes(X: Array) -> tuple[int, ...]:
 @accumulated
 def global_average_pool(X: Array) -> Array:
     """Return the mean of each plane."""
-    return np.asarray(X.mean(axis=_planes(X), keepdims=True))
+    return mean(X, _planes(X))
 
 
 @reference("GlobalMaxPool")

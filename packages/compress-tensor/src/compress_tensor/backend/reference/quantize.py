@@ -28,8 +28,7 @@ def spread(values: Array, shape: tuple[int, ...], axis: int, block_size: int) ->
             raise ShapeError(
                 f"scales of shape {values.shape} do not fit blocks of {block_size} in {shape}"
             )
-        longer = np.repeat(values, block_size, axis=axis)
-        return longer[(*[slice(None)] * axis, slice(0, shape[axis]))]
+        return np.take(values, np.arange(shape[axis]) // block_size, axis=axis)
     if values.shape != (shape[axis],):
         raise ShapeError(f"scales of shape {values.shape} do not fit axis {axis} of {shape}")
     return values.reshape(-1, *[1] * (len(shape) - axis - 1))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...graph.graph import Array
-from .common import accumulated, axes_of, axis_of, ints, scalar
+from .common import accumulated, axes_of, axis_of, ints, mean, scalar
 from .pool import lowest
 from .registry import reference
 
@@ -83,7 +83,7 @@ def _sum(x: Array, over: Axes) -> Array:
 
 
 _reduction("ReduceSum", _sum)
-_reduction("ReduceMean", lambda x, over: np.asarray(x.mean(axis=over, keepdims=True)))
+_reduction("ReduceMean", mean)
 _reduction("ReduceMax", _max)
 _reduction("ReduceMin", _min)
 _reduction(

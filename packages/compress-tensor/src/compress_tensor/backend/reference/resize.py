@@ -101,6 +101,11 @@ def coordinates(axis: Axis, mode: str) -> Array:
 
 
 def nearest(x: Array, mode: str) -> Array:
+    """Return the element that each coordinate is rounded to.
+
+    Raises:
+        ShapeError: if the way of rounding is unknown.
+    """
     found = {
         "round_prefer_floor": lambda: np.ceil(x - 0.5),
         "round_prefer_ceil": lambda: np.floor(x + 0.5),
@@ -145,6 +150,7 @@ def weight_matrix(
 
 
 def floats(values: Array | None) -> list[float] | None:
+    """Return an optional input as numbers; an empty one counts as omitted."""
     if values is None or values.size == 0:
         return None
     return [float(v) for v in decode(values).reshape(-1)]
