@@ -98,7 +98,7 @@ def array_of(value: Any) -> Any:
     for suffix in ("", "FN", "FNU"):
         dtype = DType.__members__.get(name.removesuffix(suffix))
         if dtype is not None and is_packed(dtype.numpy):
-            if dtype.is_integer:
+            if dtype.is_int:
                 return wrap(array.astype(np.int8), dtype)
             return wrap(array.view(f"u{array.itemsize}"), dtype)
     return array.astype(object) if array.dtype.kind in "US" else array

@@ -110,7 +110,7 @@ def _all_constants(graph: Graph) -> Iterator[Array]:
 
 
 def _is_parameter(dtype: DType) -> bool:
-    return dtype.is_float or (dtype.is_integer and dtype.bits <= 8)
+    return dtype.is_float or (dtype.is_int and dtype.bits <= 8)
 
 
 def _stored_bytes(array: Array) -> int:

@@ -167,7 +167,7 @@ def _random(value: Value, rng: np.random.Generator, shape: Sequence[int] | None)
     held = value.dtype.numpy
     if value.dtype.is_float and not is_packed(held):
         return np.asarray(rng.standard_normal(shape)).astype(held)
-    if value.dtype is DType.BOOL or (value.dtype.is_integer and not is_packed(held)):
+    if value.dtype is DType.BOOL or (value.dtype.is_int and not is_packed(held)):
         return np.asarray(rng.integers(0, 2, shape)).astype(held)
     raise InputError(f"input {value.name!r} of type {value.dtype.label} must be given with --data")
 

@@ -9,6 +9,7 @@ Types that numpy lacks are held in a structured dtype with one field that carrie
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -47,7 +48,7 @@ class DType(IntEnum):
     INT2 = 26
 
     @property
-    def numpy(self) -> np.dtype[np.void] | np.dtype[np.generic]:
+    def numpy(self) -> np.dtype[Any]:
         """The numpy dtype that holds it (see the module's docstring)."""
         return _NUMPY[self]
 
@@ -67,7 +68,7 @@ class DType(IntEnum):
         return self in _FLOATS
 
     @property
-    def is_integer(self) -> bool:
+    def is_int(self) -> bool:
         """Whether it is a signed or unsigned integer type (not bool)."""
         return self in _RANGES
 
@@ -104,7 +105,7 @@ _CUSTOM = {
     DType.UINT2: "u1",
     DType.INT2: "i1",
 }
-_NUMPY = {
+_NUMPY: dict[DType, np.dtype[Any]] = {
     **{d: np.dtype([(d.name.lower(), raw)]) for d, raw in _CUSTOM.items()},
     **{
         d: np.dtype(d.name.lower())
@@ -114,7 +115,7 @@ _NUMPY = {
     DType.BOOL: np.dtype(np.bool_),
     DType.STRING: np.dtype(object),
 }
-_FROM_NUMPY = {held: d for d, held in _NUMPY.items()}
+_FROM_NUMPY: dict[np.dtype[Any], DType] = {held: d for d, held in _NUMPY.items()}
 _BITS = {
     DType.UINT4: 4,
     DType.INT4: 4,
@@ -125,7 +126,7 @@ _BITS = {
 _FLOATS = frozenset(d for d in DType if "FLOAT" in d.name)
 _RANGES = {
     **{
-        d: (int(np.iinfo(d.numpy).min), int(np.iinfo(d.numpy).max))
+        d: (int(np.iinfo(str(d.numpy)).min), int(np.iinfo(str(d.numpy)).max))
         for d in DType
         if "INT" in d.name and d not in _CUSTOM
     },

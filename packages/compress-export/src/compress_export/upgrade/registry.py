@@ -86,7 +86,7 @@ class Scope:
         dtype = self.dtypes.get(other)
         if dtype is not None and dtype.is_float and not dtype.numpy.names:
             return self.constant(hint, value, dtype.numpy), []
-        if dtype is not None and dtype.is_integer and not dtype.numpy.names:
+        if dtype is not None and dtype.is_int and not dtype.numpy.names:
             low, high = dtype.integer_range
             return self.constant(hint, min(max(int(value), low), high), dtype.numpy), []
         made = self.constant(hint, value, np.float32)

@@ -15,9 +15,18 @@ from ..errors import NativeUnsupportedError
 from ..graph.graph import Array, Attribute, Node, captured
 from ..graph.rules.registry import Info
 from ..native.library import opcode
-from .registry import NotLowered
 from .program import Record
-from .view import Buffer, Kind, View, channels_last, collapse, row_major, storage_order, strides_in_order
+from .registry import NotLowered
+from .view import (
+    Buffer,
+    Kind,
+    View,
+    channels_last,
+    collapse,
+    row_major,
+    storage_order,
+    strides_in_order,
+)
 
 Layout = Callable[[Sequence[int]], tuple[int, ...]]
 Accepts = Callable[[View], bool]

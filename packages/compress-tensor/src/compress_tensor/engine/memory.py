@@ -29,7 +29,9 @@ def assign_offsets(lives: Sequence[tuple[int, int, int]]) -> tuple[list[int], in
         if size == 0:
             continue
         meeting = sorted(
-            (offsets[j], lives[j][0]) for j in placed if lives[j][1] <= last and first <= lives[j][2]
+            (offsets[j], lives[j][0])
+            for j in placed
+            if lives[j][1] <= last and first <= lives[j][2]
         )
         at, best, best_gap = 0, None, None
         for start, length in meeting:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import CompressError, InputError
-from ..graph.graph import Array, Node
+from ..graph.graph import Array
 from ..graph.interpret import compute
 from ..graph.rules.registry import Info
 from ..native.library import Pool
@@ -261,17 +261,17 @@ def _assemble(
     steps: list[Program | HostCall] = []
     segment: list[Record] = []
     total = arena_bytes
-    for step in [*ctx.steps, None]:
-        if isinstance(step, Record):
-            segment.append(step)
+    for item in [*ctx.steps, None]:
+        if isinstance(item, Record):
+            segment.append(item)
             continue
         if segment:
             program = Program(segment, bases, offsets, arena_bytes)
             total = max(total, program.arena_bytes(threads))
             steps.append(program)
             segment = []
-        if step is not None:
-            steps.append(step)
+        if item is not None:
+            steps.append(item)
     if not all(isinstance(name, str) for name in outputs):
         raise CompressError("outputs must be names")
     return Plan(

@@ -132,8 +132,7 @@ def _deciding_inputs(part: Specialized, infos: dict[str, Info]) -> set[str]:
     roots = {name for node in without_dead(part.nodes, {part.needs}) for name in node.inputs}
     roots &= set(infos)
     small = all(
-        prod(infos[name].dims) <= MOST_DECIDING and not infos[name].dtype.is_float
-        for name in roots
+        prod(infos[name].dims) <= MOST_DECIDING and not infos[name].dtype.is_float for name in roots
     )
     return {name for name in roots if infos[name].value is None} if small else set()
 
@@ -235,7 +234,9 @@ class Session:
         unknown = [name for name in feeds if name not in names]
         missing = [name for name in names if name not in feeds]
         if unknown or missing:
-            problem = f"no input is named {unknown[0]!r}" if unknown else f"{missing[0]!r} is missing"
+            problem = (
+                f"no input is named {unknown[0]!r}" if unknown else f"{missing[0]!r} is missing"
+            )
             raise InputError(f"{problem}; the inputs are {', '.join(map(repr, names))}")
         symbols: dict[str, tuple[int, str]] = {}
         return {v.name: _checked_input(v, feeds[v.name], symbols) for v in self.graph.inputs}
@@ -274,7 +275,7 @@ def _threads(threads: int | None) -> int:
     return threads
 
 
-def compile(
+def compile(  # noqa: A001 - the name that users expect
     graph: Graph, *, threads: int | None = None, outputs: Sequence[str] | None = None
 ) -> Session:
     """Return a Session that runs ``graph`` in the engine (see `Session`)."""

@@ -82,9 +82,7 @@ def specialize(graph: Graph, infos: dict[str, Info]) -> Specialized:
     return found
 
 
-def _branch(
-    node: Node, infos: dict[str, Info], prefix: str
-) -> tuple[list[Node], dict[str, Array]]:
+def _branch(node: Node, infos: dict[str, Info], prefix: str) -> tuple[list[Node], dict[str, Array]]:
     """Return the nodes and constants of the branch that an If takes, under unique names.
 
     Raises:

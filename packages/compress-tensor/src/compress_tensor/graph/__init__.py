@@ -1,0 +1,1 @@
+"""Graphs: the one kind of model, its inference, its interpreter, its passes."""

@@ -25,7 +25,7 @@ def convert(values: Array, to: DType, saturate: bool = True, round_mode: str = "
         return encode(values, to, saturate=saturate, round_mode=round_mode)
     if to is DType.BOOL:
         return np.asarray(values != 0)
-    if values.dtype.kind == "f" and to.is_integer:
+    if values.dtype.kind == "f" and to.is_int:
         return _truncated(values, to)
     return values.astype(to.numpy)
 
@@ -42,7 +42,7 @@ def _truncated(values: Array, to: DType) -> Array:
 
 def _parse(values: Array, to: DType) -> Array:
     flat = [v.decode() if isinstance(v, bytes) else str(v) for v in values.reshape(-1)]
-    if to.is_integer:
+    if to.is_int:
         numbers = np.array([int(v) if v.lstrip("+-").isdigit() else int(float(v)) for v in flat])
     else:
         numbers = np.array([float(v) for v in flat], np.float64)

@@ -64,7 +64,7 @@ def quantize_linear(
     zero = None
     if y_zero_point is not None:
         zero = spread(decode(y_zero_point), x.shape, axis, block_size)
-    if not dtype.is_integer:
+    if not dtype.is_int:
         return encode(quotient if zero is None else quotient + zero, dtype, saturate=bool(saturate))
     low, high = dtype.integer_range
     value = np.rint(quotient).astype(np.float64)

@@ -122,7 +122,7 @@ def evaluate(
             result = definition.function(*inputs, **keywords)
     except CompressError:
         raise
-    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
         raise ShapeError(f"{where or op}: inputs or attributes do not fit ({error})") from error
     return [_array(r) for r in (result if isinstance(result, tuple) else (result,))]
 

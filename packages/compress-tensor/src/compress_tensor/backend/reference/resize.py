@@ -212,7 +212,7 @@ def resize(
     if result.dtype == X.dtype:
         return np.ascontiguousarray(result)
     kind = DType.of(X.dtype)
-    if kind.is_integer:
+    if kind.is_int:
         low, high = kind.integer_range
         result = np.clip(result, low, high)
     return convert(np.ascontiguousarray(result), kind)

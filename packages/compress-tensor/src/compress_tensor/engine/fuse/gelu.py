@@ -1,7 +1,7 @@
 """GELU spelled out, as PyTorch (erf) and TensorFlow (tanh) export it (Hendrycks and Gimpel, 2016).
 
-    erf:   0.5 x (1 + erf(x / sqrt(2)))
-    tanh:  0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+erf:   0.5 x (1 + erf(x / sqrt(2)))
+tanh:  0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
 """
 
 from __future__ import annotations

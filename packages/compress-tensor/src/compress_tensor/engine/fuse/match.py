@@ -48,7 +48,9 @@ class Matcher:
     def __post_init__(self) -> None:
         self.producers = {out: node for node in self.nodes for out in node.outputs if out}
 
-    def match(self, pattern: Pattern, name: str, bound: Bindings | None = None) -> Iterator[Bindings]:
+    def match(
+        self, pattern: Pattern, name: str, bound: Bindings | None = None
+    ) -> Iterator[Bindings]:
         """Yield the bindings under which ``name`` is made as ``pattern`` says."""
         bound = bound or {}
         if isinstance(pattern, str):
@@ -56,9 +58,9 @@ class Matcher:
                 yield bound
         elif isinstance(pattern, Number):
             value = self.constants.get(name)
-            if value is not None and value.size == 1:
-                if np.isclose(float(value.reshape(-1)[0]), pattern.value, rtol=1e-5, atol=0):
-                    yield bound
+            scalar = float(value.reshape(-1)[0]) if value is not None and value.size == 1 else None
+            if scalar is not None and np.isclose(scalar, pattern.value, rtol=1e-5, atol=0):
+                yield bound
         elif isinstance(pattern, Constant):
             if name in self.constants and bound.get(pattern.name, name) == name:
                 yield {**bound, pattern.name: name}

@@ -1,5 +1,6 @@
 """How each operator becomes libcore records, one module per kind of operator."""
 
+from ..registry import LOWERINGS, NotLowered
 from . import (
     conv,
     elementwise,
@@ -14,7 +15,6 @@ from . import (
     reduce,
     resize,
 )
-from ..registry import LOWERINGS, NotLowered
 
 __all__ = [
     "LOWERINGS",

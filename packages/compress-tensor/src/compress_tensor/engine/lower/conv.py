@@ -10,11 +10,11 @@ import numpy as np
 
 from ...graph.graph import Array, Attribute, Node
 from ..lowering import Lowering, bits_of
+from ..registry import lower, require
 from ..view import View, channels_last
 from .epilogue import Epilogue, absorb
 from .matrix import PANEL, floats, pack, pad_bias, panels
 from .movement import pad_constant
-from ..registry import lower, require
 
 FEW_CHANNELS = 8  #: up to this many, padding is written out so that a kernel row is one run
 

@@ -9,8 +9,8 @@ import numpy as np
 from ...dtype import DType
 from ...graph.graph import Node
 from ..lowering import Lowering, bits_of
-from ..view import View
 from ..registry import lower, require
+from ..view import View
 
 #: unary_f32 function numbers and the attributes that become alpha and beta
 UNARY: dict[str, tuple[int, tuple[str, ...]]] = {

@@ -7,9 +7,9 @@ import numpy as np
 from ...dtype import DType
 from ...graph.graph import Node
 from ..lowering import Lowering
+from ..registry import lower, require
 from ..view import View
 from .elementwise import MOVABLE
-from ..registry import lower, require
 
 REDUCTIONS = {"none": 0, "add": 1, "mul": 2, "max": 3, "min": 4}
 _REDUCIBLE = {DType.FLOAT32, DType.INT32, DType.INT64, DType.UINT8, DType.INT8}

@@ -117,7 +117,9 @@ def qlinear_matmul(ctx: Lowering, node: Node) -> None:
     zero = zero_point(ctx, a_zero, ctx.info(a).dtype)
     sa, sb, sy = scales(ctx, a_scale, b_scale, y_scale)
     require(sa.size == sy.size == 1, "a scale per row")
-    multiplier = np.broadcast_to((sa.reshape(()) * sb / sy.reshape(())).reshape(-1), weights.shape[-1:])
+    multiplier = np.broadcast_to(
+        (sa.reshape(()) * sb / sy.reshape(())).reshape(-1), weights.shape[-1:]
+    )
     out = ctx.output(node.outputs[0], accepts=View.is_row_major)
     args = requantize_args(ctx, y_zero, out.dtype)
     _matrix(ctx, node, ctx.view(a), weights, zero, multiplier.astype(np.float32), out, args)
@@ -148,7 +150,9 @@ def _matrix(
     require(k <= MOST_K, "a sum of more than 65,000 products")
     if not out.size:
         return
-    packed = ctx.packed(("s8", node.inputs[0], node.inputs[1], node.op), lambda: pack_s8(weights[None, None]))
+    packed = ctx.packed(
+        ("s8", node.inputs[0], node.inputs[1], node.op), lambda: pack_s8(weights[None, None])
+    )
     start = -zero * weights.astype(np.int64).sum(axis=0)
     source = rows(ctx, unsigned(ctx, a))
     flat = merged(source, 1)
@@ -211,7 +215,9 @@ def _conv(
     require(bool((abs(start) < 2**31).all()), "a bias beyond int32")
     source = unsigned(ctx, x)
     source = source if source.is_channels_last() else ctx.contiguous(source, channels_last)
-    scale = None if multiplier is None else ctx.constant(pad_columns(multiplier, groups, np.float32))
+    scale = (
+        None if multiplier is None else ctx.constant(pad_columns(multiplier, groups, np.float32))
+    )
     starts = ctx.constant(pad_columns(start, groups, np.int32))
     operands = [image(source), packed, starts, scale, None, image(out)]
     ctx.emit("conv_s8", operands, [*w.words(), groups, zero, *args])

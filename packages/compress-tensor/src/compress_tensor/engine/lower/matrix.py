@@ -12,9 +12,9 @@ from ...dtype import DType
 from ...graph.graph import Array, Node
 from ...native.call import call
 from ..lowering import Lowering
+from ..registry import lower, require
 from ..view import View, row_major
 from .epilogue import Epilogue, absorb
-from ..registry import lower, require
 
 PANEL = 16  #: columns per panel of packed B, as in libcore/src/gemm_f32
 MOST_PRODUCTS = 32  #: records for batches whose strides do not merge; more are copied
@@ -92,7 +92,7 @@ def matmul(ctx: Lowering, node: Node) -> None:
 
 
 def pack_operand(ctx: Lowering, name: str, b: View, key: Hashable = ()) -> View:
-    """Return B packed: once if it is constant, else by a record.  [..., k, n] -> [..., p, k, 16]."""
+    """Return B packed, once if it is constant: [..., k, n] to [..., panels, k, 16]."""
     *batch, k, n = b.shape
     shape = (prod(batch), panels(n), k, PANEL)
     full = (*batch, panels(n), k, PANEL)

@@ -6,9 +6,9 @@ import numpy as np
 
 from ...graph.graph import Node
 from ..lowering import Lowering, bits_of
+from ..registry import lower, require
 from ..view import View
 from .elementwise import MOVABLE
-from ..registry import lower, require
 
 
 def movable(ctx: Lowering, node: Node) -> View:
@@ -72,7 +72,9 @@ def slice_(ctx: Lowering, node: Node) -> None:
     steps = [1] * len(starts) if len(values) < 4 or values[3] is None else values[3].tolist()
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         axis = int(axis) % len(view.shape)
-        chosen = range(*slice(int(start), _end(int(end), int(step)), int(step)).indices(view.shape[axis]))
+        chosen = range(
+            *slice(int(start), _end(int(end), int(step)), int(step)).indices(view.shape[axis])
+        )
         view = view.slice(axis, chosen.start if len(chosen) else 0, len(chosen), int(step))
     ctx.define(node.outputs[0], view)
 

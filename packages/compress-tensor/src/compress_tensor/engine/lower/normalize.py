@@ -6,10 +6,10 @@ import numpy as np
 
 from ...graph.graph import Node
 from ..lowering import Lowering
+from ..registry import lower, require
 from ..view import View
 from .epilogue import absorb
 from .matrix import floats
-from ..registry import lower, require
 
 
 @lower("Softmax", "LogSoftmax")
@@ -130,7 +130,9 @@ def lp_norm(ctx: Lowering, node: Node) -> None:
     x = ctx.view(node.inputs[0])
     out = ctx.output(node.outputs[0], ctx.like(node.inputs[0]))
     if out.size:
-        ctx.emit("lp_norm", [x, out], [int(attributes["axis"]) % len(x.shape), int(attributes["p"])])
+        ctx.emit(
+            "lp_norm", [x, out], [int(attributes["axis"]) % len(x.shape), int(attributes["p"])]
+        )
 
 
 @lower("LRN")
@@ -142,5 +144,3 @@ def lrn(ctx: Lowering, node: Node) -> None:
     if out.size:
         numbers = [float(attributes[name]) for name in ("alpha", "beta", "bias")]
         ctx.emit("lrn", [ctx.view(node.inputs[0]), out], [int(attributes["size"]), *numbers])
-
-

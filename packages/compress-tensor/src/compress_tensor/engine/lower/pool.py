@@ -7,9 +7,9 @@ from math import prod
 from ...dtype import DType
 from ...graph.graph import Node
 from ..lowering import Layout, Lowering
+from ..registry import lower, require
 from ..view import View, channels_last, row_major
 from .conv import image, window
-from ..registry import lower, require
 
 MEAN, MAX = 1, 2  #: functions of the ``reduce`` kernel
 

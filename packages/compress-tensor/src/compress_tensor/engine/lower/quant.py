@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...dtype import DType
 from ...graph.graph import Node
 from ..lowering import Lowering
-from ..view import View
 from ..registry import lower, require
+from ..view import View
 
 _CODES = (DType.UINT8, DType.INT8, DType.UINT16, DType.INT16)
 
@@ -60,5 +60,3 @@ def dynamic_quantize_linear(ctx: Lowering, node: Node) -> None:
         )
     ]
     ctx.emit("dynamic_quantize_linear", [x, *outs])
-
-

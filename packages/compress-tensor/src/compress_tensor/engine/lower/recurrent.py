@@ -9,10 +9,10 @@ import numpy as np
 from ...dtype import DType
 from ...graph.graph import Array, Node
 from ..lowering import Lowering
+from ..registry import lower, require
 from ..view import View
 from .elementwise import UNARY
 from .matrix import floats
-from ..registry import lower, require
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _FUNCTIONS = {"LSTM": 3, "GRU": 2, "RNN": 1}
@@ -27,7 +27,10 @@ _PARAMETERS = {
     "HardSigmoid": (0.2, 0.5),
     "Elu": (1.0, 0.0),
 }
-_CODES = {name.lower(): code for name, (code, _) in UNARY.items()} | {"affine": 40, "scaledtanh": 41}
+_CODES = {name.lower(): code for name, (code, _) in UNARY.items()} | {
+    "affine": 40,
+    "scaledtanh": 41,
+}
 
 
 @lower("LSTM", "GRU", "RNN")
@@ -77,9 +80,7 @@ def _transposed(ctx: Lowering, name: str) -> View:
     if value is None:
         return ctx.contiguous(ctx.view(name).transpose((0, 2, 1)))
     known: Array = value
-    return ctx.packed(
-        ("recurrent", name), lambda: np.ascontiguousarray(known.transpose(0, 2, 1))
-    )
+    return ctx.packed(("recurrent", name), lambda: np.ascontiguousarray(known.transpose(0, 2, 1)))
 
 
 def _lengths(ctx: Lowering, name: str) -> View | None:
@@ -99,7 +100,7 @@ def _activations(op: str, attributes: dict[str, Any], directions: int) -> list[i
     words: list[int | float] = []
     for name in given:
         code = _CODES.get(name.lower())
-        require(code is not None and code != 2 or name.lower() == "elu", f"activation {name}")
+        require((code is not None and code != 2) or name.lower() == "elu", f"activation {name}")
         assert code is not None
         alpha, beta = _PARAMETERS.get(canonical[name.lower()], (0.0, 0.0))
         takes_alpha = canonical[name.lower()] in _PARAMETERS

@@ -7,8 +7,8 @@ import numpy as np
 from ...dtype import DType
 from ...graph.graph import Node
 from ..lowering import Lowering
-from ..view import View, row_major
 from ..registry import lower, require
+from ..view import View, row_major
 
 FUNCTIONS = {
     "ReduceSum": 0,

@@ -83,6 +83,6 @@ def length(info: Info | None, size: int, what: str) -> None:
 FLOATS = frozenset(
     {DType.FLOAT16, DType.BFLOAT16, DType.FLOAT32, DType.FLOAT64}
 )  #: what is computed in
-INTEGERS = frozenset(d for d in DType if d.is_integer)
+INTEGERS = frozenset(d for d in DType if d.is_int)
 INDICES = frozenset({DType.INT32, DType.INT64})
 NUMBERS = FLOATS | INTEGERS | {DType.COMPLEX64, DType.COMPLEX128}

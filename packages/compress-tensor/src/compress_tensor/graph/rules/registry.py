@@ -27,7 +27,7 @@ Rule = Callable[..., Any]
 F = TypeVar("F", bound=Rule)
 
 
-class NeedsValue(CompressError):
+class NeedsValue(CompressError):  # noqa: N818 - a question, not an error
     """The shape of an output depends on the contents of ``name``, which are not known."""
 
     def __init__(self, name: str) -> None:
