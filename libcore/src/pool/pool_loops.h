@@ -29,6 +29,9 @@ typedef VECTOR(int8_t) m_u8;
         one                                                                      \
     }
 
+/* The larger of the two; a NaN wins and stays. */
+#define PICK(b, a) ((b) > (a) || (b) != (b) ? (b) : (a))
+
 #define EACH_TAP                        \
     for (int64_t r = 0; r < rows; r++)  \
         for (int64_t c = 0; c < columns; c++)
@@ -42,13 +45,13 @@ typedef VECTOR(int8_t) m_u8;
             v_##suffix a = (v_##suffix){0} + (t)(lowest);                                        \
             EACH_TAP {                                                                           \
                 const v_##suffix b = AT(v_##suffix, r, c);                                       \
-                const m_##suffix above = (m_##suffix)(b > a);                                    \
+                const m_##suffix above = (m_##suffix)((b > a) | (b != b));                                  \
                 a = (v_##suffix)(((m_##suffix)b & above) | ((m_##suffix)a & ~above));            \
             }                                                                                    \
             *(v_##suffix *)y = a;                                                                \
         }, {                                                                                     \
             t a = (t)(lowest);                                                                   \
-            EACH_TAP a = AT(t, r, c) > a ? AT(t, r, c) : a;                                      \
+            EACH_TAP a = PICK(AT(t, r, c), a);                                     \
             *(t *)y = a;                                                                         \
         })                                                                                       \
     }                                                                                            \
@@ -60,7 +63,7 @@ typedef VECTOR(int8_t) m_u8;
         for (int64_t r = 0; r < rows; r++) {                                                     \
             const t *b = (const t *)(x + r * row_step);                                          \
             for (int64_t i = 0; i < n; i++)                                                      \
-                a[i] = b[i] > a[i] ? b[i] : a[i];                                                \
+                a[i] = PICK(b[i], a[i]);                                               \
         }                                                                                        \
     }
 

@@ -83,7 +83,7 @@ static void fold_columns(int32_t kind, const char *column, int64_t count, int64_
         memcpy(y, &a, sizeof a);                               \
     }
     switch (kind) {
-    case CPR_POOL_MAX_F32: FOLD(float, -INFINITY, b > a ? b : a) break;
+    case CPR_POOL_MAX_F32: FOLD(float, -INFINITY, b > a || b != b ? b : a) break;
     case CPR_POOL_MAX_S8: FOLD(int8_t, INT8_MIN, b > a ? b : a) break;
     case CPR_POOL_MAX_U8: FOLD(uint8_t, 0, b > a ? b : a) break;
     default: {
@@ -152,7 +152,7 @@ static void pool_with_indices(void *context, int64_t begin, int64_t end, int32_t
                 const int64_t ih = top + r * p->h.dilation, iw = left + k * p->w.dilation;
                 const char *here = x + ih * p->in_step[H] + iw * p->in_step[W];
                 const double value = element(here, p->kind);
-                if (best ? value > element(best, p->kind) : value == value) {
+                if (!best || value > element(best, p->kind)) {
                     best = here;
                     found = plane * in->dim[H] * in->dim[W] +
                             (p->op->n_args > FLAG && p->op->args[FLAG] ? iw * in->dim[H] + ih : ih * in->dim[W] + iw);

@@ -29,6 +29,23 @@
     X(group_norm)  \
     X(max_pool)    \
     X(average_pool) \
+    X(gather)      \
+    X(gather_nd)   \
+    X(gather_elements) \
+    X(scatter_nd)  \
+    X(scatter_elements) \
+    X(one_hot)     \
+    X(trilu)       \
+    X(resize_nearest) \
+    X(resize_weights) \
+    X(quantize_linear) \
+    X(requantize)  \
+    X(dequantize_linear) \
+    X(dynamic_quantize_linear) \
+    X(lut_u8)      \
+    X(lstm)        \
+    X(gru)         \
+    X(rnn) \
     X(pack_f32)    \
     X(gemm_f32)    \
     X(conv_f32)    \

@@ -1,7 +1,7 @@
 /* binary.c - binary, where, scale_shift: checks and the choice of a loop. */
 #include "vector/binary.h"
 
-static cpr_core *const *loops_of(int32_t dtype)
+cpr_core *const *cpr_binary_loops(int32_t dtype)
 {
     const cpr_binary_ops *ops = CPR_PICK(cpr_binary);
     switch (dtype) {
@@ -36,7 +36,7 @@ static cpr_status check_binary(const cpr_op *op, int64_t *scratch_bytes)
     const int32_t dtype = op->tensor[0]->dtype, out = op->tensor[2]->dtype;
     CPR_REQUIRE("binary", code >= 0 && code < CPR_BINARY_COUNT);
     CPR_REQUIRE("binary", op->tensor[1]->dtype == dtype && out == (is_comparison(code) ? CPR_BOOL : dtype));
-    if (!loops_of(dtype) || !loops_of(dtype)[code] ||
+    if (!cpr_binary_loops(dtype) || !cpr_binary_loops(dtype)[code] ||
         (dtype == CPR_BOOL && code != CPR_EQUAL && (code < CPR_AND || code > CPR_XOR)))
         return cpr_fail(CPR_ERR_UNSUPPORTED, "binary: no function %d for dtype %d", (int)code, dtype);
     return CPR_OK;
@@ -48,7 +48,7 @@ static cpr_status run_binary(const cpr_op *op)
     const int32_t dtype = op->tensor[0]->dtype;
     const uint32_t accept = dtype == CPR_F32 ? 1u << 1 | 1u << 2 : 0;
     const bool heavy = code == CPR_POW || code == CPR_MOD || code == CPR_FMOD;
-    cpr_walk_op(op, 3, &(cpr_elementwise){loops_of(dtype)[code], NULL, accept,
+    cpr_walk_op(op, 3, &(cpr_elementwise){cpr_binary_loops(dtype)[code], NULL, accept,
                                           heavy ? CPR_GRAIN_HEAVY : CPR_GRAIN_CHEAP});
     return CPR_OK;
 }

@@ -22,4 +22,7 @@ typedef struct {
 
 extern const cpr_binary_ops cpr_binary_scalar, cpr_binary_avx2, cpr_binary_avx512;
 
+/* The loops for a dtype by function, NULL if there are none. */
+cpr_core *const *cpr_binary_loops(int32_t dtype);
+
 #endif

@@ -56,7 +56,7 @@ static cpr_status check_copy(const cpr_op *op, int64_t *scratch_bytes)
     return CPR_OK;
 }
 
-static void copy_row(const void *context, int64_t n, char *const *data, uint32_t scalars)
+void cpr_copy_row(const void *context, int64_t n, char *const *data, uint32_t scalars)
 {
     (void)scalars;
     memmove(data[1], data[0], (size_t)(n * *(const int64_t *)context));
@@ -112,15 +112,15 @@ static int32_t find_transposition(const cpr_dims *d)
     return -1;
 }
 
-static cpr_status run_copy(const cpr_op *op)
+void cpr_copy(cpr_pool *pool, const cpr_tensor *const *tensor, void *const *data)
 {
-    cpr_dims d = cpr_merge(2, op->tensor, op->data);
+    cpr_dims d = cpr_merge(2, tensor, data);
     if (d.total == 0)
-        return CPR_OK;
+        return;
     const int32_t across = find_transposition(&d);
     if (across < 0) {
-        cpr_walk_dims(op->pool, &d, &(cpr_elementwise){copy_row, &d.size[0], 0, CPR_GRAIN_CHEAP});
-        return CPR_OK;
+        cpr_walk_dims(pool, &d, &(cpr_elementwise){cpr_copy_row, &d.size[0], 0, CPR_GRAIN_CHEAP});
+        return;
     }
 #if defined(__x86_64__)
     const cpr_copy_ops *ops = cpr_isa() >= CPR_AVX2 ? &cpr_copy_avx2 : &cpr_copy_scalar;
@@ -130,7 +130,12 @@ static cpr_status run_copy(const cpr_op *op)
     const int64_t rows = d.dim[d.rank - 1], columns = d.dim[across];
     planes p = {&d, across, (rows + SIDE - 1) / SIDE, (columns + SIDE - 1) / SIDE, ops->bytes[log_of(d.size[0])]};
     const int64_t units = p.row_blocks * p.column_blocks * (d.total / (rows * columns));
-    cpr_parallel(op->pool, units, 4, copy_squares, &p);
+    cpr_parallel(pool, units, 4, copy_squares, &p);
+}
+
+static cpr_status run_copy(const cpr_op *op)
+{
+    cpr_copy(op->pool, op->tensor, op->data);
     return CPR_OK;
 }
 

@@ -17,4 +17,10 @@ typedef struct {
 
 extern const cpr_copy_ops cpr_copy_scalar, cpr_copy_avx2;
 
+/* The core that moves a row; context: int64, the bytes of an element. */
+cpr_core cpr_copy_row;
+
+/* The operator: tensor and data are in, out. */
+void cpr_copy(cpr_pool *pool, const cpr_tensor *const *tensor, void *const *data);
+
 #endif
