@@ -7,10 +7,13 @@ enum { CHUNK = 256 }; /* elements staged at a time: 10 KB of stack for five oper
 
 bool cpr_is_output(const cpr_tensor *t)
 {
-    for (int32_t i = 0; i < t->rank; i++)
-        if (t->stride[i] == 0 && t->dim[i] > 1)
-            return false;
-    return true;
+    bool repeats = false;
+    for (int32_t i = 0; i < t->rank; i++) {
+        if (t->dim[i] == 0)
+            return true;
+        repeats |= t->stride[i] == 0 && t->dim[i] > 1;
+    }
+    return !repeats;
 }
 
 cpr_status cpr_check_walk(const char *name, const cpr_op *op, int32_t n)

@@ -1,0 +1,163 @@
+"""Quantization and recurrent kernels of libcore against the reference definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from compress_tensor.backend.reference import quantize as ref
+from compress_tensor.backend.reference import recurrent
+from compress_tensor.errors import NativeArgumentError
+from compress_tensor.native.call import call
+
+SIGMOID, TANH = (5, 0.0, 0.0), (14, 0.0, 0.0)
+
+
+@pytest.fixture
+def rng():
+    """One seeded generator per test."""
+    return np.random.default_rng(23)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2"])
+@pytest.mark.parametrize("axis", [None, 0, 1, 2])
+def test_quantize_and_dequantize(dtype, axis, rng):
+    """Exact; halves to even, saturation, any axis."""
+    x = (rng.integers(-600, 600, (3, 4, 50)) * 0.25).astype(np.float32)
+    info = np.iinfo(dtype)
+    shape = [1, 1, 1]
+    if axis is not None:
+        shape[axis] = x.shape[axis]
+    scale = (2.0 ** rng.integers(-4, 3, shape)).astype(np.float32)
+    zero = rng.integers(info.min, info.max + 1, shape).astype(dtype)
+    q, back = np.empty(x.shape, dtype), np.empty_like(x)
+    s, z = np.broadcast_to(scale, x.shape), np.broadcast_to(zero, x.shape)
+
+    call("quantize_linear", [x, s, z, q])
+    call("dequantize_linear", [q, s, z, back])
+
+    expected = np.clip(np.rint(x / s) + z, info.min, info.max).astype(dtype)
+    assert np.array_equal(expected, q)
+    assert np.array_equal((q.astype(np.int32) - z).astype(np.float32) * s, back)
+    call("quantize_linear", [x, s, None, q])
+    assert np.array_equal(np.clip(np.rint(x / s), info.min, info.max).astype(dtype), q)
+
+
+def test_quantize_of_extremes():
+    """Infinity saturates, NaN is the smallest code."""
+    x = np.array([np.inf, -np.inf, np.nan, 3e38, -3e38, 1e-45], np.float32)
+    q = np.empty(6, np.int8)
+
+    call("quantize_linear", [x, np.broadcast_to(np.float32(0.1), 6), None, q])
+
+    assert np.array_equal([127, -128, -128, 127, -128, 0], q)
+
+
+def test_requantize_and_lut(rng):
+    """Products of float32, rounded half to even; one table entry per byte."""
+    acc = rng.integers(-(2**31), 2**31, (5, 64)).astype(np.int32)
+    acc[0] = rng.integers(-300, 300, 64)
+    m = np.broadcast_to((2.0 ** rng.integers(-24, 1, 64)).astype(np.float32), acc.shape)
+    for dtype in ("u1", "i1"):
+        info = np.iinfo(dtype)
+        zero = np.full(acc.shape, 3, dtype)
+        out = np.empty(acc.shape, dtype)
+        call("requantize", [acc, m, zero, out])
+        expected = np.clip(np.rint(acc.astype(np.float32) * m) + 3, info.min, info.max)
+        assert np.array_equal(expected.astype(dtype), out)
+    table = rng.integers(0, 256, 256).astype(np.uint8)
+    codes = rng.integers(-128, 128, (7, 9)).astype(np.int8)
+    out = np.empty((7, 9), np.uint8)
+    call("lut_u8", [codes, table, out])
+    assert np.array_equal(table[codes.view(np.uint8)], out)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7, 300), (2, 3, 4)])
+def test_dynamic_quantize_linear(shape, rng):
+    """As the reference, in any layout; all zeros have scale 0."""
+    x = np.asarray(rng.normal(size=shape) * 3, np.float32)
+    for view in (x, np.asfortranarray(x), np.zeros_like(x), abs(x) + 1, -abs(x) - 1):
+        y, scale, zero = np.empty(shape, np.uint8), np.empty((), np.float32), np.empty((), np.uint8)
+        call("dynamic_quantize_linear", [view, y, scale, zero])
+        expected = ref.dynamic_quantize_linear(view)
+        for want, got in zip(expected, (y, scale, zero), strict=True):
+            assert np.array_equal(want, got)
+
+
+def packed(w):
+    """Return ONNX's [D, gates * H, K] weights as [D, K, gates * H]."""
+    return np.ascontiguousarray(w.transpose(0, 2, 1))
+
+
+KINDS = {"lstm": (4, [SIGMOID, TANH, TANH]), "gru": (3, [SIGMOID, TANH]), "rnn": (1, [TANH])}
+
+
+def run(kind, x, w, r, b, lengths, states, p, direction, clip, flag, activations=None):
+    """Return Y and the last states."""
+    _, functions = KINDS[kind]
+    d, h = r.shape[0], r.shape[2]
+    y = np.full((x.shape[0], d, x.shape[1], h), 9, np.float32)
+    ends = [np.full((d, x.shape[1], h), 9, np.float32) for _ in range(2 if kind == "lstm" else 1)]
+    if kind == "lstm":
+        operands = [x, packed(w), packed(r), b, lengths, *states, p, y, *ends]
+    else:
+        operands = [x, packed(w), packed(r), b, lengths, states[0], y, *ends]
+    code = ["forward", "reverse", "bidirectional"].index(direction)
+    numbers = [v for f in (activations or functions * d) for v in f]
+    call(kind, operands, [code, float(clip), flag, *numbers])
+    return y, *ends
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("batch", [1, 3, 9])
+@pytest.mark.parametrize("full", [False, True])
+def test_recurrent(kind, direction, batch, full, rng):
+    """All options of ONNX, with and without the optional inputs."""
+    gates, _ = KINDS[kind]
+    t, i, h, d = 7, 5, 37, 2 if direction == "bidirectional" else 1
+    x = rng.normal(size=(t, batch, i)).astype(np.float32)
+    w = (rng.normal(size=(d, gates * h, i)) / 2).astype(np.float32)
+    r = (rng.normal(size=(d, gates * h, h)) / 6).astype(np.float32)
+    b = lengths = p = None
+    states = [None, None]
+    if full:
+        b = rng.normal(size=(d, 2 * gates * h)).astype(np.float32)
+        lengths = rng.integers(0, t + 1, batch).astype(np.int32)
+        states = [rng.normal(size=(d, batch, h)).astype(np.float32) for _ in "hc"]
+        p = rng.normal(size=(d, 3 * h)).astype(np.float32) if kind == "lstm" else None
+    for flag in (0, 1):
+        for clip in (0, 0.5):
+            attributes = {"direction": direction, "clip": clip or None}
+            extra = [states[0]]
+            if kind == "lstm":
+                attributes["input_forget"], extra = flag, [*states, p]
+            elif kind == "gru":
+                attributes["linear_before_reset"] = flag
+            expected = getattr(recurrent, kind)(x, w, r, b, lengths, *extra, **attributes)
+            found = run(kind, x, w, r, b, lengths, states, p, direction, clip, flag)
+            for want, got in zip(expected, found, strict=True):
+                np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_recurrent_rows_do_not_depend_on_the_batch(kind, rng):
+    """A sequence alone gives the bytes that it gives in a batch, from any layout."""
+    gates, _ = KINDS[kind]
+    x = rng.normal(size=(70, 6, 20)).astype(np.float32)
+    w = (rng.normal(size=(1, gates * 33, 20)) / 3).astype(np.float32)
+    r = (rng.normal(size=(1, gates * 33, 33)) / 6).astype(np.float32)
+    options = (None, None, [None, None], None, "forward", 0, 0)
+
+    together, *_ = run(kind, x, w, r, *options)
+    alone, *_ = run(kind, x[:, 4:5], w, r, *options)
+    other, *_ = run(kind, np.asfortranarray(x), w, r, *options)
+
+    assert np.array_equal(together[:, :, 4:5], alone)
+    assert np.array_equal(together, other)
+
+
+def test_sequence_length_out_of_range_is_an_error(rng):
+    """Checked at run time."""
+    x, w, r = (np.zeros(s, np.float32) for s in ((3, 1, 2), (1, 4, 2), (1, 4, 4)))
+    with pytest.raises(NativeArgumentError, match=r"rnn: sequence length 4 is not in 0\.\.3"):
+        run("rnn", x, w, r, None, np.array([4], np.int32), [None], None, "forward", 0, 0)
