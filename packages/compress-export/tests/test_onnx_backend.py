@@ -156,15 +156,20 @@ def inferred(graph: Graph, feeds: dict[str, Array]) -> dict[str, Array]:
     return found
 
 
+#: every way of running a graph, each held to all cases
+RUNS: dict[str, Run] = {"interpreter": inferred}
+
+
 @pytest.mark.parametrize("name", sorted(cases()))
-def test_interpreter_agrees_with_onnx(name: str) -> None:
-    """Reading, inferring and interpreting a node case gives what ONNX says."""
+@pytest.mark.parametrize("run", RUNS)
+def test_runs_agree_with_onnx(run: str, name: str) -> None:
+    """Reading and running a node case gives what ONNX says."""
     case = cases()[name]
     reason = why_excluded(case)
     if reason:
         pytest.skip(reason)
 
-    check(case, inferred)
+    check(case, RUNS[run])
 
 
 def test_nothing_is_excluded_that_would_run() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from ...codec import decode
 from ...dtype import DType
 from ...graph.graph import Array
-from .common import accumulated, to_dtype, widened
+from .common import accumulated, to_dtype
 from .registry import reference
 
 
@@ -99,7 +99,7 @@ def requantize(accumulated: Array, scale: Array, zero_point: Array) -> Array:
 
 
 @reference("Det")
-@widened
+@accumulated
 def det(X: Array) -> Array:
     """Return the determinants of a stack of square matrices."""
     return np.asarray(np.linalg.det(X), X.dtype)

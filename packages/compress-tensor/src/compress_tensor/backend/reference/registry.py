@@ -16,6 +16,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -63,11 +64,14 @@ class Reference:
         """Return all attributes with defaults filled in.
 
         Raises:
-            ShapeError: if one is unknown, or a required one is missing.
+            ShapeError: if one is unknown, has a wrong type, or a required one is missing.
         """
-        for name in given:
+        for name, value in given.items():
             if name not in self.parameters:
                 raise ShapeError(f"{where} has an unknown attribute {name!r}")
+            kind = self.parameters[name].annotation
+            if not _fits(value, kind):
+                raise ShapeError(f"{where} has an attribute {name!r} that is no {kind}: {value!r}")
         found = dict(given)
         for name, parameter in self.parameters.items():
             if name not in found:
@@ -75,6 +79,28 @@ class Reference:
                     raise ShapeError(f"{where} lacks the attribute {name!r}")
                 found[name] = parameter.default
         return found
+
+
+_KINDS = {"int": Integral, "float": Real, "str": str, "Array": np.ndarray}
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Return whether a value is of the type that an annotation (a string) names."""
+    for choice in str(kind).split(" | "):
+        inner = choice.removeprefix("list[").removesuffix("]")
+        if choice == "None":
+            fits = value is None
+        elif inner not in _KINDS:
+            fits = True
+        elif inner == choice:
+            fits = isinstance(value, _KINDS[inner])
+        else:
+            fits = isinstance(value, list | tuple) and all(
+                isinstance(v, _KINDS[inner]) for v in value
+            )
+        if fits:
+            return True
+    return False
 
 
 REFERENCES: dict[tuple[str, str], Reference] = {}

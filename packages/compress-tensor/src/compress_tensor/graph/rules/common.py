@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import prod
 
+from ...backend.reference.common import ints
 from ...dtype import DType
 from ...errors import ShapeError
 from .registry import Info
@@ -86,3 +87,14 @@ FLOATS = frozenset(
 INTEGERS = frozenset(d for d in DType if d.is_int)
 INDICES = frozenset({DType.INT32, DType.INT64})
 NUMBERS = FLOATS | INTEGERS | {DType.COMPLEX64, DType.COMPLEX128}
+
+
+def contents(info: Info, what: str) -> list[int]:
+    """Return the numbers of an input that holds sizes, axes or positions.
+
+    Raises:
+        ShapeError: if they are not int32 or int64.
+        NeedsValue: if they are not known.
+    """
+    require_type(info, INDICES, what)
+    return ints(info.need())

@@ -6,14 +6,14 @@ from math import prod
 
 import numpy as np
 
-from ...backend.reference.common import axis_of, ints, scalar
+from ...backend.reference.common import axis_of, scalar
 from ...backend.reference.generate import constant as make_constant
 from ...backend.reference.generate import range_length
 from ...backend.reference.quantize import quantized_dtype
 from ...dtype import DType
 from ...errors import ShapeError
 from ..graph import Array, Attribute
-from .common import FLOATS, require, require_type, result, same_type
+from .common import FLOATS, contents, require, require_type, result, same_type
 from .registry import Info, rule
 
 
@@ -41,7 +41,7 @@ def constant_of_shape(input: Info, *, value: Array | None) -> Info:
     """The wanted shape."""
     kind = DType.FLOAT32 if value is None else DType.of(value.dtype)
     require(value is None or value.size == 1, "the value of ConstantOfShape must be one number")
-    return result(kind, ints(input.need()))
+    return result(kind, contents(input, "input"))
 
 
 @rule("Shape")

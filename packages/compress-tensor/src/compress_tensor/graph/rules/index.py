@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...backend.reference.common import axes_of, axis_of, ints
 from ...dtype import DType
 from ...errors import ShapeError
-from .common import INDICES, require, require_type, result, same_type
+from .common import INDICES, contents, require, require_type, result, same_type
 from .registry import Info, rule
 
 
@@ -23,7 +23,7 @@ def reduction(
     data: Info, axes: Info | None = None, *, keepdims: int, noop_with_empty_axes: int
 ) -> Info:
     """The axes reduced to length 1, or gone."""
-    given = [] if axes is None or axes.shape == (0,) else ints(axes.need())
+    given = [] if axes is None or axes.shape == (0,) else contents(axes, "axes")
     if not given and noop_with_empty_axes:
         return result(data.dtype, data.dims)
     over = axes_of(given, data.rank) if given else tuple(range(data.rank))

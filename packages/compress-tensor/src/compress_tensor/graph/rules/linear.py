@@ -9,7 +9,6 @@ from ...dtype import DType
 from ...errors import ShapeError
 from .common import (
     FLOATS,
-    INTEGERS,
     broadcast_shapes,
     length,
     require,
@@ -65,13 +64,26 @@ def gemm(
     return result(kind, shape)
 
 
+_BYTES = frozenset({DType.INT8, DType.UINT8})
+
+
+def _quantized(x: Info | None, scale: Info, zero: Info, channels: tuple[int, ...]) -> None:
+    """Check an 8-bit operand, its scale and its zero point: for all, or for each channel."""
+    same_type(*(info for info in (x, zero) if info is not None))
+    require_type(zero, _BYTES, "a quantized operand")
+    require_type(scale, FLOATS, "a scale")
+    for info in (scale, zero):
+        if info.dims not in ((), (1,), channels):
+            raise ShapeError(f"a scale or zero point of shape {list(info.dims)} does not fit")
+
+
 @rule("MatMulInteger")
 def matmul_integer(
     A: Info, B: Info, a_zero_point: Info | None = None, b_zero_point: Info | None = None
 ) -> Info:
     """The product of 8-bit matrices is int32."""
     for left, zero in ((A, a_zero_point), (B, b_zero_point)):
-        require_type(left, (DType.INT8, DType.UINT8), "an operand")
+        require_type(left, _BYTES, "an operand")
         same_type(left, zero)
     return result(DType.INT32, product_shape(A.dims, B.dims))
 
@@ -88,9 +100,9 @@ def qlinear_matmul(
     y_zero_point: Info,
 ) -> Info:
     """The product of quantized matrices has the type of the zero point."""
-    same_type(a, a_zero_point)
-    same_type(b, b_zero_point)
-    require_type(y_zero_point, INTEGERS, "y_zero_point")
+    _quantized(a, a_scale, a_zero_point, a.dims[-2:-1])
+    _quantized(b, b_scale, b_zero_point, b.dims[-1:])
+    _quantized(None, y_scale, y_zero_point, ())
     return result(y_zero_point.dtype, product_shape(a.dims, b.dims))
 
 
@@ -139,6 +151,7 @@ def einsum(*Inputs: Info, equation: str) -> Info:
 @rule("Det")
 def det(X: Info) -> Info:
     """One number per square matrix."""
+    require_type(X, FLOATS, "the input")
     require(X.rank >= 2 and X.dims[-1] == X.dims[-2], f"{list(X.dims)} are not square matrices")
     return result(X.dtype, X.dims[:-2])
 
@@ -205,7 +218,7 @@ def conv_integer(
     same_type(x, x_zero_point)
     same_type(w, w_zero_point)
     for operand in (x, w):
-        require_type(operand, (DType.INT8, DType.UINT8), "an operand")
+        require_type(operand, _BYTES, "an operand")
     return _conv(x, w, DType.INT32, group, kernel_shape, strides, pads, dilations, auto_pad)
 
 
@@ -229,9 +242,9 @@ def qlinear_conv(
     strides: list[int] | None,
 ) -> Info:
     """A convolution of quantized tensors has the type of the zero point."""
-    same_type(x, x_zero_point)
-    same_type(w, w_zero_point)
-    require_type(y_zero_point, INTEGERS, "y_zero_point")
+    _quantized(x, x_scale, x_zero_point, ())
+    _quantized(w, w_scale, w_zero_point, w.dims[:1])
+    _quantized(None, y_scale, y_zero_point, ())
     require_type(B, (DType.INT32,), "the bias")
     kind = y_zero_point.dtype
     found = _conv(x, w, kind, group, kernel_shape, strides, pads, dilations, auto_pad)
@@ -256,6 +269,7 @@ def conv_transpose(
 ) -> Info:
     """A transposed convolution."""
     kind = same_type(X, W, B)
+    require_type(X, FLOATS, "the input")
     require(X.rank >= 3 and W.rank == X.rank, f"{list(X.dims)} and {list(W.dims)} do not fit")
     if group < 1 or X.dims[1] != W.dims[0] or W.dims[0] % group:
         raise ShapeError(
@@ -286,6 +300,7 @@ def causal_conv_with_state(
 ) -> tuple[Info, Info]:
     """A depthwise convolution that looks back keeps the shape."""
     kind = same_type(input, weight, bias, past_state)
+    require_type(input, FLOATS, "the input")
     require(input.rank == 3 and weight.rank == 3, "input and weight must have rank 3")
     state = (*input.dims[:2], weight.dims[-1] - 1)
     if weight.dims[:2] != (input.dims[1], 1):

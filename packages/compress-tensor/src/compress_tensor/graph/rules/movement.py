@@ -5,20 +5,19 @@ from __future__ import annotations
 from math import prod
 
 from ...backend.reference import movement as moves
-from ...backend.reference.common import axes_of, axis_of, ints
+from ...backend.reference.common import axes_of, axis_of
 from ...backend.reference.pad import pad_amounts
 from ...backend.reference.spatial import windows
 from ...errors import ShapeError
-from .common import INDICES, broadcast_shapes, require, require_type, result, same_type
+from .common import broadcast_shapes, contents, require, result, same_type
 from .registry import Info, rule
 
 
 @rule("Reshape")
 def reshape(data: Info, shape: Info, *, allowzero: int) -> Info:
     """The wanted shape."""
-    require_type(shape, INDICES, "the shape")
     require(shape.rank == 1, "the shape must be a vector")
-    return result(data.dtype, moves.reshape_target(data.dims, ints(shape.need()), allowzero))
+    return result(data.dtype, moves.reshape_target(data.dims, contents(shape, "shape"), allowzero))
 
 
 @rule("Flatten")
@@ -43,7 +42,7 @@ def squeeze(data: Info, axes: Info | None = None) -> Info:
     """The axes that are left."""
     gone = [i for i, n in enumerate(data.dims) if n == 1]
     if axes is not None:
-        gone = list(axes_of(ints(axes.need()), data.rank))
+        gone = list(axes_of(contents(axes, "axes"), data.rank))
     if any(data.dims[i] != 1 for i in gone):
         raise ShapeError(f"axes {gone} of shape {list(data.dims)} are not all of length 1")
     return result(data.dtype, (n for i, n in enumerate(data.dims) if i not in gone))
@@ -52,7 +51,7 @@ def squeeze(data: Info, axes: Info | None = None) -> Info:
 @rule("Unsqueeze")
 def unsqueeze(data: Info, axes: Info) -> Info:
     """Axes of length 1 put in."""
-    return result(data.dtype, moves.unsqueezed(data.dims, ints(axes.need())))
+    return result(data.dtype, moves.unsqueezed(data.dims, contents(axes, "axes")))
 
 
 @rule("Concat")
@@ -83,7 +82,7 @@ def split(
 ) -> tuple[Info, ...]:
     """Pieces of an axis."""
     axis = axis_of(axis, input.rank)
-    wanted = None if split is None else ints(split.need())
+    wanted = None if split is None else contents(split, "split")
     sizes = moves.split_sizes(input.dims[axis], wanted, num_outputs, n_outputs)
     return tuple(
         result(input.dtype, (*input.dims[:axis], size, *input.dims[axis + 1 :]))
@@ -102,10 +101,10 @@ def slice_(
     """What lies between start and end."""
     parts = moves.slices(
         data.dims,
-        ints(starts.need()),
-        ints(ends.need()),
-        None if axes is None else ints(axes.need()),
-        None if steps is None else ints(steps.need()),
+        contents(starts, "starts"),
+        contents(ends, "ends"),
+        None if axes is None else contents(axes, "axes"),
+        None if steps is None else contents(steps, "steps"),
     )
     return result(data.dtype, map(moves.slice_length, parts))
 
@@ -113,13 +112,13 @@ def slice_(
 @rule("Expand")
 def expand(input: Info, shape: Info) -> Info:
     """The shape broadcast with the wanted one."""
-    return result(input.dtype, broadcast_shapes(input.dims, ints(shape.need())))
+    return result(input.dtype, broadcast_shapes(input.dims, contents(shape, "shape")))
 
 
 @rule("Tile")
 def tile(input: Info, repeats: Info) -> Info:
     """Every length times its repeats."""
-    times = ints(repeats.need())
+    times = contents(repeats, "repeats")
     if len(times) != input.rank or min(times, default=0) < 0:
         raise ShapeError(f"repeats {times} do not fit shape {list(input.dims)}")
     return result(input.dtype, (n * t for n, t in zip(input.dims, times, strict=True)))
@@ -182,8 +181,8 @@ def pad(
     if constant_value is not None:
         require(prod(constant_value.dims) == 1, "constant_value must be a scalar")
     require(mode in ("constant", "reflect", "edge", "wrap"), f"mode {mode!r} is unknown")
-    over = None if axes is None else ints(axes.need())
-    amounts = pad_amounts(data.dims, ints(pads.need()), over)
+    over = None if axes is None else contents(axes, "axes")
+    amounts = pad_amounts(data.dims, contents(pads, "pads"), over)
     for n, (before, after) in zip(data.dims, amounts, strict=True):
         if mode != "constant" and n == 0 and max(before, after) > 0:
             raise ShapeError(f"an empty axis cannot be padded in mode {mode!r}")
@@ -195,7 +194,7 @@ def pad(
 def center_crop_pad(input_data: Info, shape: Info, *, axes: list[int] | None) -> Info:
     """The wanted lengths."""
     over = axes_of(axes if axes is not None else range(input_data.rank), input_data.rank)
-    wanted = ints(shape.need())
+    wanted = contents(shape, "shape")
     if len(wanted) != len(over):
         raise ShapeError(f"shape {wanted} does not fit axes {list(over)}")
     dims = list(input_data.dims)
@@ -215,7 +214,7 @@ def col2im(
     strides: list[int] | None,
 ) -> Info:
     """The wanted image."""
-    image, block = ints(image_shape.need()), ints(block_shape.need())
+    image, block = contents(image_shape, "image_shape"), contents(block_shape, "block_shape")
     require(input.rank == 3, f"rank 3 is needed, not {input.rank}")
     require(len(image) == len(block), f"image {image} and block {block} do not fit")
     axes = windows(image, block, strides, pads, dilations)

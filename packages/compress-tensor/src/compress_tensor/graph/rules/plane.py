@@ -94,6 +94,7 @@ def lp_pool(
 @rule("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
 def global_pool(X: Info, **_: Attribute) -> Info:
     """One number per plane."""
+    require_type(X, FLOATS, "the input")
     require(X.rank >= 2, f"global pooling needs an input of rank 2 or more, not {X.rank}")
     return result(X.dtype, (*X.dims[:2], *[1] * (X.rank - 2)))
 
@@ -224,6 +225,7 @@ def lp_normalization(input: Info, *, axis: int, p: int) -> Info:
 @rule("LRN")
 def lrn(X: Info, *, size: int, alpha: float, beta: float, bias: float) -> Info:
     """The input's shape."""
+    require_type(X, FLOATS, "the input")
     require(X.rank >= 2, f"rank 2 or more is needed, not {X.rank}")
     require(0 < size < 1 << 20, f"size {size} must be positive and small")
     return result(X.dtype, X.dims)
@@ -232,6 +234,7 @@ def lrn(X: Info, *, size: int, alpha: float, beta: float, bias: float) -> Info:
 @rule("MeanVarianceNormalization")
 def mean_variance_normalization(X: Info, *, axes: list[int] | None) -> Info:
     """The input's shape."""
+    require_type(X, FLOATS, "the input")
     over = axes if axes is not None else [0, 2, 3]
     for axis in over:
         require(-X.rank <= axis < X.rank, f"axis {axis} is outside of rank {X.rank}")

@@ -6,14 +6,14 @@ from math import prod
 
 import numpy as np
 
-from ...backend.reference.common import axis_of, ints, scalar
+from ...backend.reference.common import axis_of, scalar
 from ...backend.reference.resize import resized
 from ...backend.reference.spatial import windows
 from ...codec import decode
 from ...dtype import DType
 from ...errors import ShapeError
 from ..graph import Attribute
-from .common import INDICES, broadcast, length, require, require_type, result, same_type
+from .common import INDICES, broadcast, contents, length, require, require_type, result, same_type
 from .generate import dtype_of
 from .registry import Info, rule
 
@@ -40,7 +40,7 @@ def resize(
     """Some lengths change."""
     require(mode in ("nearest", "linear", "cubic"), f"mode {mode!r} is unknown")
     crops = coordinate_transformation_mode == "tf_crop_and_resize"
-    wanted = None if sizes is None or sizes.shape == (0,) else ints(sizes.need())
+    wanted = None if sizes is None or sizes.shape == (0,) else contents(sizes, "sizes")
     changed = resized(
         X.dims,
         _floats(roi) if crops else None,
@@ -177,7 +177,7 @@ def grid_sample(X: Info, grid: Info, *, align_corners: int, mode: str, padding_m
 @rule("AffineGrid")
 def affine_grid(theta: Info, size: Info, *, align_corners: int) -> Info:
     """The wanted plane."""
-    n, _, *sizes = ints(size.need())
+    n, _, *sizes = contents(size, "size")
     rank = len(sizes)
     require(theta.dims == (n, rank, rank + 1), f"theta {list(theta.dims)} does not fit the size")
     return result(theta.dtype, (n, *sizes, rank))
