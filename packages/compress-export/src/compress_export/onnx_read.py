@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from compress_tensor.errors import CompressError, FileError, GraphError, UnsupportedError
 from compress_tensor.graph.graph import Array, Attribute, Dim, Graph, Node, Value
@@ -30,6 +30,7 @@ NEWEST_OPSET = 28
 MAX_FILE_BYTES = (1 << 31) - 1
 
 _Kind = onnx.AttributeProto
+_STRING, _MESSAGE = 9, 11  # descriptor.proto: FieldDescriptorProto.Type
 
 
 def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
@@ -55,12 +56,11 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
         raise FileError(f"{where} is not an ONNX model, or is damaged or incomplete") from error
     del data
     try:
+        _check_texts(model)
         return _Reader(model, folder).read()
     except CompressError as error:
         error.args = (f"{where}: {error}",)
         raise
-    except UnicodeDecodeError as error:
-        raise FileError(f"{where} contains a name that is not UTF-8; it is damaged") from error
     except RecursionError as error:
         raise GraphError(f"{where} nests subgraphs or functions too deeply") from error
     except MemoryError as error:
@@ -83,6 +83,23 @@ def _file_bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise FileError(f"{path} cannot be read: {reason}") from error
+
+
+def _check_texts(model: Message) -> None:
+    """Refuse text that is not UTF-8, which protobuf hands out as bytes.
+
+    Raises:
+        FileError: naming the field.
+    """
+    pending: list[Message] = [model]
+    while pending:
+        for field, value in pending.pop().ListFields():
+            if field.type == _MESSAGE:
+                pending.extend([value] if isinstance(value, Message) else value)
+            elif field.type == _STRING:
+                texts = [value] if isinstance(value, (str, bytes)) else value
+                if not all(isinstance(text, str) for text in texts):
+                    raise FileError(f"a {field.name} is not UTF-8 text; the file is damaged")
 
 
 class _Reader:
@@ -156,6 +173,8 @@ class _Reader:
                     f"{label} is of the domain {domain!r}, which the file does not import"
                 )
             inputs = [call.name(name, self.names) for name in proto.input]
+            while inputs and not inputs[-1]:  # left out at the end: the same as not given
+                inputs.pop()
             outputs = [call.name(name, self.names) for name in proto.output]
             if not any(outputs):
                 raise GraphError(f"{label} has no outputs; the file is damaged")
