@@ -5,7 +5,7 @@ from __future__ import annotations
 from ._version import __version__
 from .api import API_VERSION, require_api
 from .dtype import DType
-from .engine.session import Session, compile
+from .engine.session import Session, compile  # noqa: A004
 from .errors import (
     CompressError,
     FileError,
@@ -16,11 +16,13 @@ from .errors import (
     ShapeError,
     UnsupportedError,
 )
+from .graph.builder import Builder, Symbol
 from .graph.graph import OPSET, Graph, Node, Value
 
 __all__ = [
     "API_VERSION",
     "OPSET",
+    "Builder",
     "CompressError",
     "DType",
     "FileError",
@@ -32,6 +34,7 @@ __all__ = [
     "Node",
     "Session",
     "ShapeError",
+    "Symbol",
     "UnsupportedError",
     "Value",
     "__version__",
