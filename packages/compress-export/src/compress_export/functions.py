@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Key = tuple[str, str, str]
 
 #: how many nodes all calls together may expand to
-MAX_INLINED_NODES = 500_000
+MAX_INLINED_NODES = 200_000
 
 
 @dataclass
