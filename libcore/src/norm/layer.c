@@ -6,13 +6,12 @@ enum { WORK = 4096 /* elements worth a thread */ };
 /* Whether the last n dims lie in row-major order without gaps. */
 static bool trailing_dense(const cpr_tensor *t, int64_t n)
 {
-    int64_t expected = 1;
-    for (int32_t k = t->rank - 1; k >= t->rank - n; k--) {
-        if (t->dim[k] != 1 && t->stride[k] != expected)
-            return false;
-        expected *= t->dim[k];
+    cpr_tensor tail = {.rank = (int32_t)n};
+    for (int32_t k = 0; k < n; k++) {
+        tail.dim[k] = t->dim[t->rank - n + k];
+        tail.stride[k] = t->stride[t->rank - n + k];
     }
-    return true;
+    return cpr_is_contiguous(&tail);
 }
 
 /* A scale or bias: absent, or rank n with the trailing dims of in, dense. */

@@ -1,0 +1,47 @@
+/* cases_pool.c - windows. */
+#include "check.h"
+
+static void make_pool(rng *r, test_case *t, bool max)
+{
+    static const int32_t dtypes[] = {F32, S8, U8, 0};
+    static const int64_t channels[] = {1, 2, 3, 8, 15, 16, 17, 64, 65, 130};
+    int64_t in[4] = {between(r, 1, 2), channels[between(r, 0, 9)], between(r, 1, 9), between(r, 1, 9)};
+    const int32_t dtype = max ? one_of(r, dtypes) : F32;
+    int64_t kernel[2], stride[2], before[2], after[2], dilation[2], out[4] = {in[0], in[1]};
+    for (int32_t k = 0; k < 2; k++) {
+        kernel[k] = between(r, 1, 5);
+        stride[k] = between(r, 1, 3);
+        dilation[k] = one_in(r, 4) ? between(r, 1, 3) : 1;
+        before[k] = between(r, 0, 3);
+        after[k] = between(r, 0, 3);
+        const int64_t span = (kernel[k] - 1) * dilation[k] + 1, room = in[2 + k] + before[k] + after[k];
+        out[2 + k] = room >= span ? (room - span) / stride[k] + 1 : 1;
+        out[2 + k] += one_in(r, 5);
+    }
+    if (one_in(r, 20))
+        out[3] = 0;
+    add(r, t, INPUT, dtype, 4, in);
+    add(r, t, OUTPUT, dtype, 4, out);
+    const bool indices = max && one_in(r, 4);
+    if (indices)
+        add(r, t, OUTPUT, S64, 4, out);
+    for (int32_t k = 0; k < 2; k++) arg_int(t, kernel[k]);
+    for (int32_t k = 0; k < 2; k++) arg_int(t, stride[k]);
+    for (int32_t k = 0; k < 2; k++) arg_int(t, before[k]);
+    for (int32_t k = 0; k < 2; k++) arg_int(t, after[k]);
+    for (int32_t k = 0; k < 2; k++) arg_int(t, dilation[k]);
+    if (!max || indices || one_in(r, 2))
+        arg_int(t, between(r, 0, 1));
+}
+
+static void make_max_pool(rng *r, test_case *t)
+{
+    make_pool(r, t, true);
+}
+
+static void make_average_pool(rng *r, test_case *t)
+{
+    make_pool(r, t, false);
+}
+
+const generator cases_pool[] = {{"max_pool", make_max_pool}, {"average_pool", make_average_pool}, {NULL, NULL}};

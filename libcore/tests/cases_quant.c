@@ -1,0 +1,68 @@
+/* cases_quant.c - between real numbers and codes. */
+#include "check.h"
+
+static const int32_t bytes[] = {U8, S8, 0};
+static const int32_t codes[] = {U8, S8, U16, S16, 0};
+static const int32_t sources[] = {U8, S8, U16, S16, S32, 0};
+
+/* Operands value, scale, zero_point?, out. */
+static void make_linear(rng *r, test_case *t, int32_t value, int32_t zero, int32_t out)
+{
+    int64_t dim[CPR_MAX_RANK];
+    const int32_t rank = random_dims(r, 0, 5, 3000, dim);
+    add(r, t, INPUT, value, rank, dim);
+    operand *scale = add(r, t, INPUT, F32, rank, dim);
+    operand *point = NULL;
+    if (one_in(r, 3))
+        add_absent(t);
+    else
+        point = add(r, t, INPUT, zero, rank, dim);
+    for (int32_t k = 0; k < rank && one_in(r, 2); k++) { /* per tensor */
+        scale->stride[k] = 0;
+        if (point)
+            point->stride[k] = 0;
+    }
+    add(r, t, OUTPUT, out, rank, dim);
+}
+
+static void make_quantize(rng *r, test_case *t)
+{
+    const int32_t dtype = one_of(r, codes);
+    make_linear(r, t, F32, dtype, dtype);
+}
+
+static void make_requantize(rng *r, test_case *t)
+{
+    const int32_t dtype = one_of(r, bytes);
+    make_linear(r, t, S32, dtype, dtype);
+}
+
+static void make_dequantize(rng *r, test_case *t)
+{
+    const int32_t dtype = one_of(r, sources);
+    make_linear(r, t, dtype, dtype, F32);
+}
+
+static void make_dynamic(rng *r, test_case *t)
+{
+    int64_t dim[CPR_MAX_RANK];
+    const int32_t rank = random_dims(r, 0, 4, 3000, dim);
+    add(r, t, INPUT, F32, rank, dim);
+    add(r, t, OUTPUT, U8, rank, dim);
+    add_dense(t, OUTPUT, F32, 0, dim);
+    add_dense(t, OUTPUT, U8, 0, dim);
+}
+
+static void make_lut(rng *r, test_case *t)
+{
+    int64_t dim[CPR_MAX_RANK], entries = 256;
+    const int32_t rank = random_dims(r, 0, 4, 3000, dim);
+    add(r, t, INPUT, one_of(r, bytes), rank, dim);
+    add_dense(t, INPUT, one_of(r, bytes), 1, &entries);
+    add(r, t, OUTPUT, one_of(r, bytes), rank, dim);
+}
+
+const generator cases_quant[] = {
+    {"quantize_linear", make_quantize}, {"requantize", make_requantize}, {"dequantize_linear", make_dequantize},
+    {"dynamic_quantize_linear", make_dynamic}, {"lut_u8", make_lut}, {NULL, NULL},
+};
