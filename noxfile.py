@@ -10,7 +10,6 @@ the sources and installed from there.  On a fresh machine: ``python3 tools/boots
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ def sanitize(session: nox.Session, kind: str) -> None:
 @nox.session(venv_backend="none", default=False)
 def wheels(session: nox.Session) -> None:
     """Build all wheels and print where they are."""
-    for wheel in environment().build_wheels(Path(prepared(session))):
+    for wheel in environment().build_wheels(Path(prepared(session))).values():
         session.log(str(wheel))
 
 
@@ -100,14 +99,8 @@ def wheels(session: nox.Session) -> None:
 def install(session: nox.Session, package: str) -> None:
     """Install one package alone from wheels, with what it declares, and try it."""
     made = environment().build_wheels(Path(prepared(session)))
-    names = environment().packages()
-    floors = made[: names.index(package) + 1]
-    links = Path(session.create_tmp()) / "wheels"
-    shutil.rmtree(links, ignore_errors=True)
-    links.mkdir()
-    for wheel in floors:
-        shutil.copy(wheel, links)
-    session.install("--find-links", str(links), str(floors[-1]))
+    # By path: an index may have other packages of these names.
+    session.install(*(str(made[name]) for name in environment().needed(package)))
     session.run("python", "tools/try_install.py", package)
 
 
@@ -127,7 +120,7 @@ def sources(session: nox.Session) -> None:
 @nox.session(default=False)
 def oldest(session: nox.Session) -> None:
     """Run the tests with the oldest versions of the dependencies that are promised."""
-    made = environment().build_wheels(Path(prepared(session)))
-    session.install("-c", "tools/oldest.txt", "pytest", "pillow", *map(str, made))
-    session.install("--no-deps", "--force-reinstall", *map(str, made))
+    made = [str(wheel) for wheel in environment().build_wheels(Path(prepared(session))).values()]
+    session.install("-c", "tools/oldest.txt", "pytest", "pillow", *made)
+    session.install("--no-deps", "--force-reinstall", *made)
     session.run("python", "-m", "pytest", *session.posargs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,13 @@ def packages() -> list[str]:
     return [name for name in FLOORS if (ROOT / "packages" / name / "pyproject.toml").is_file()]
 
 
+def needed(package: str) -> list[str]:
+    """Return a package and those of ours that it needs, bottom floor first."""
+    text = (ROOT / "packages" / package / "pyproject.toml").read_text()
+    below = {name for each in re.findall(r'"(compress-\w+)~=', text) for name in needed(each)}
+    return [name for name in FLOORS if name in below or name == package]
+
+
 def tree_key() -> str:
     """Return a hash of everything that goes into the wheels."""
     digest = hashlib.sha256(f"{sys.platform} {os.uname().machine}".encode())
@@ -53,8 +61,8 @@ def tree_key() -> str:
     return digest.hexdigest()[:16]
 
 
-def build_wheels(python: Path) -> list[Path]:
-    """Return the wheels of the present sources, built if they are new, bottom floor first."""
+def build_wheels(python: Path) -> dict[str, Path]:
+    """Return the wheel of each package, built if the sources are new, bottom floor first."""
     folder = ROOT / "build" / "wheels" / tree_key()
     if not folder.is_dir():
         part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
@@ -67,7 +75,7 @@ def build_wheels(python: Path) -> list[Path]:
         finally:
             shutil.rmtree(part, ignore_errors=True)
     found = {path.name.partition("-")[0].replace("_", "-"): path for path in folder.glob("*.whl")}
-    return [found[name] for name in packages()]
+    return {name: found[name] for name in packages()}
 
 
 def prepare(*groups: str) -> Path:
@@ -84,7 +92,7 @@ def prepare(*groups: str) -> Path:
     wanted = sorted({*state.get("groups", []), *groups})
     if state != {"key": key, "groups": wanted}:
         stamp.write_text(json.dumps({"groups": state.get("groups", [])}))  # in case this fails
-        wheels = [str(path) for path in build_wheels(python)]
+        wheels = [str(path) for path in build_wheels(python).values()]
         extra = {requirement for group in wanted for requirement in GROUPS[group]}
         _pip(python, "install", *wheels, *sorted(extra))
         # The version may be the same as that of the wheel installed before.
