@@ -16,7 +16,7 @@ from compress_tensor import FileError
 from .dataset import Array, read_text
 
 STREAMS = 16
-HELD_OUT = 0.1
+HELD_OUT = 10  #: one part of so many
 
 
 class CharacterStreams:
@@ -33,7 +33,7 @@ class CharacterStreams:
     def __init__(self, path: Path, vocabulary: Path, streams: int = STREAMS) -> None:
         text = read_text(path)
         tokens = _tokens(vocabulary)
-        held_out = text[len(text) - round(len(text) * HELD_OUT) :]
+        held_out = text[len(text) * (HELD_OUT - 1) // HELD_OUT :]
         unknown = sorted(set(held_out) - set(tokens))
         if unknown:
             raise FileError(f"{vocabulary} has no id for {unknown[0]!r}, which {path} contains")

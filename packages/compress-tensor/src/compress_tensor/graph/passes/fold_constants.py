@@ -11,7 +11,7 @@ import numpy as np
 from ...backend.reference.registry import evaluate
 from ...errors import CompressError
 from ..graph import Graph, Node
-from ..infer import RANDOM, infer_node, info_of
+from ..infer import COSTLY, RANDOM, infer_node, info_of
 
 MOST_ELEMENTS = 1 << 28
 
@@ -30,7 +30,7 @@ def fold_constants(graph: Graph) -> Graph:
 def _fold(graph: Graph, node: Node) -> bool:
     """Compute the node's outputs into the constants, if that can be done."""
     known = all(not name or name in graph.constants for name in node.inputs)
-    if not known or node.op in RANDOM or any(True for _ in node.subgraphs()):
+    if not known or node.op in RANDOM | COSTLY or any(True for _ in node.subgraphs()):
         return False
     if not node.inputs and node.op not in ("Constant", "EyeLike"):
         return False

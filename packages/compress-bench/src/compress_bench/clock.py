@@ -1,0 +1,44 @@
+"""Timing candidates in turn, A B A B, so that a change of the machine's speed hits all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+MINIMUM = 2e-4  #: seconds one sample lasts at least; shorter calls are repeated within it
+WARM_UP = 3
+
+
+def interleave(
+    candidates: Mapping[str, Callable[[], object]],
+    *,
+    samples: int = 20,
+    seconds: float = 10.0,
+) -> dict[str, list[float]]:
+    """Return the seconds per call of each candidate.
+
+    Args:
+        candidates: what to call, by name.
+        samples: how many times each is measured, at least 5.
+        seconds: stop early (never below 5 samples) when all together took longer.
+    """
+    loops = {}
+    for name, call in candidates.items():
+        for _ in range(WARM_UP):
+            call()
+        start = time.perf_counter()
+        call()
+        once = time.perf_counter() - start
+        loops[name] = max(1, round(MINIMUM / max(once, 1e-9)))
+    found: dict[str, list[float]] = {name: [] for name in candidates}
+    begin = time.perf_counter()
+    for n in range(samples):
+        if n >= 5 and time.perf_counter() - begin > seconds:
+            break
+        for name, call in candidates.items():
+            count = loops[name]
+            start = time.perf_counter()
+            for _ in range(count):
+                call()
+            found[name].append((time.perf_counter() - start) / count)
+    return found

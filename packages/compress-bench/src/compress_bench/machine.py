@@ -1,0 +1,37 @@
+"""The machine and the versions, recorded with every result."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from compress_tensor.native.library import isa
+
+
+def describe() -> dict[str, str]:
+    """Return what a reader needs to know to compare a result."""
+    found = {
+        "processor": _processor(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "instruction set": isa(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+    for package in ("numpy", "onnxruntime"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
