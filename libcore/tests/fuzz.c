@@ -15,7 +15,7 @@ static int64_t wild(rng *r)
 }
 
 /* Create a program of one record and run it if it is accepted. */
-static void attempt(rng *r, int32_t opcode, int32_t n, const int64_t (*tensors)[CPR_TENSOR_WORDS],
+static void attempt(rng *r, int32_t opcode, int32_t n, int64_t (*tensors)[CPR_TENSOR_WORDS],
                     const int64_t *base_bytes, int32_t n_args, const int64_t *args, const test_case *t)
 {
     int64_t record[3 + CPR_MAX_OPERANDS + MAX_ARGS], n_words = 0;
@@ -105,6 +105,10 @@ void fuzz_mutation(rng *r, test_case *t)
             if (n_args > 0)
                 t->args[between(r, 0, n_args - 1)] = wild(r);
         }
+    }
+    for (int32_t i = 0; i < t->n; i++) { /* the caller's duty: elements are aligned */
+        bytes[i] = (bytes[i] + 7) / 8 * 8;
+        words[i][1] -= words[i][1] % dtype_bytes((int32_t)words[i][2]);
     }
     attempt(r, opcode, n, words, bytes, n_args, t->args, t);
 }
