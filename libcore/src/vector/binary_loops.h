@@ -108,7 +108,8 @@ FLOAT(greater_or_equal, uint8_t, a >= b)
     INTEGER(or, t, u, t, a | b)                                                   \
     INTEGER(xor, t, u, t, a ^ b)                                                  \
     INTEGER(shift_left, t, u, t, (u)b >= bits ? 0 : (u)a << ((u)b & (bits - 1)))  \
-    INTEGER(shift_right, t, u, t, (u)b >= bits ? 0 : a >> ((u)b & (bits - 1)))
+    INTEGER(shift_right, t, u, t,                                                 \
+            (u)b < bits ? a >> ((u)b & (bits - 1)) : (t)-1 < 1 ? a >> (bits - 1) : 0)
 
 INTEGERS(int8_t, uint32_t, 8)
 INTEGERS(uint8_t, uint32_t, 8)

@@ -224,8 +224,13 @@ def test_binary_of_integers_wraps_and_never_traps(dtype, rng):
     left = [[(int(p) << int(s)) % (1 << info.bits) for s in shifts[0]] for p in a[:, 0]]
     expected = np.array(left, dtype=np.uint64).astype(dtype)
     assert np.array_equal(expected, binary("shift_left", a, shifts))
-    right = [[0 if s >= info.bits else int(p) >> int(s) for s in shifts[0]] for p in a[:, 0]]
+    right = [[int(p) >> int(s) for s in shifts[0]] for p in a[:, 0]]
     assert np.array_equal(np.array(right, object).astype(dtype), binary("shift_right", a, shifts))
+    if info.min:
+        by = np.array([-1, -2, info.min], dtype)[None]
+        signs = np.repeat(np.where(a < 0, -1, 0), 3, axis=1)
+        assert np.array_equal(signs, binary("shift_right", a, by))
+        assert not binary("shift_left", a, by).any()
     small = np.array([0, 1, 2, 3, 5], dtype)
     powers = [[(int(p) ** int(s)) % (1 << info.bits) for s in small] for p in a[:, 0]]
     expected = np.array(powers, dtype=np.uint64).astype(dtype)
