@@ -38,13 +38,15 @@ def run(main: Callable[[], object]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):  # how typer passes Ctrl-C on
+        if isinstance(error.__cause__, KeyboardInterrupt):  # how click and typer pass Ctrl-C on
             _leave("interrupted", INTERRUPTED)
         show, status = getattr(error, "show", None), getattr(error, "exit_code", None)
         if not callable(show) or not isinstance(status, int):
             raise
         show()
         sys.exit(status)
+    if result == INTERRUPTED:  # how newer versions of typer do
+        _leave("interrupted", INTERRUPTED)
     sys.exit(result if isinstance(result, int) else 0)
 
 
