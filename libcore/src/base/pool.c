@@ -1,10 +1,13 @@
 /* pool.c - a persistent pool of threads for one parallel loop at a time.
  *
- * The caller of cpr_parallel is worker 0.  The others spin briefly for the next job, then
- * sleep on a condition variable.  A loop that finds the pool busy (another run, or a loop
- * inside a loop) runs whole on its caller: results do not depend on the split.
+ * A loop is cut into parts, a few per thread; whoever is free takes the next one, so a thread
+ * that the system has put aside holds up its current part only.  The caller of cpr_parallel is
+ * worker 0 and could do everything alone.  The others spin briefly for the next loop, then sleep
+ * on a condition variable.  A loop that finds the pool busy (another run, or a loop inside a loop)
+ * runs whole on its caller: results do not depend on the cuts.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -18,6 +21,7 @@
 
 enum {
     SPINS = 4000, /* about 50 us: longer than a gap between two operators of a network */
+    PARTS = 4,    /* per thread: enough to even out, few enough to cost nothing */
     MAX_THREADS = 256
 };
 
@@ -31,28 +35,46 @@ struct cpr_pool {
     int32_t n_threads;
     _Atomic int32_t busy;        /* whether a loop is running */
     _Atomic uint32_t generation; /* number of loops started */
-    _Atomic int32_t pending;     /* workers that have not finished this loop */
     _Atomic int32_t sleepers;
     _Atomic int32_t stop;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    /* the loop */
+    /* the loop: fields below are written only while it is closed and nobody is inside */
+    _Atomic int32_t open;
+    _Atomic int32_t inside; /* workers that may be reading the fields */
+    _Atomic int64_t next;   /* the part to take */
     cpr_task *task;
     void *context;
-    int64_t n, grain;
+    int64_t n, grain, parts;
     worker workers[];
 };
 
-/* Worker `index` of `parts` does grains [index * whole / parts, (index + 1) * whole / parts). */
-static void do_part(const cpr_pool *pool, int32_t index)
+/* Take parts until none is left.  Part p is grains [p * whole / parts, (p + 1) * whole / parts). */
+static void do_parts(cpr_pool *pool, int32_t index)
 {
-    const int64_t whole = (pool->n + pool->grain - 1) / pool->grain;
-    const int64_t begin = whole * index / pool->n_threads * pool->grain;
-    int64_t end = whole * (index + 1) / pool->n_threads * pool->grain;
-    if (end > pool->n)
-        end = pool->n;
-    if (begin < end)
-        pool->task(pool->context, begin, end, index);
+    const int64_t whole = (pool->n + pool->grain - 1) / pool->grain, parts = pool->parts;
+    for (;;) {
+        const int64_t part = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
+        if (part >= parts)
+            return;
+        const int64_t begin = whole * part / parts * pool->grain;
+        int64_t end = whole * (part + 1) / parts * pool->grain;
+        if (end > pool->n)
+            end = pool->n;
+        if (begin < end)
+            pool->task(pool->context, begin, end, index);
+    }
+}
+
+/* Wait a moment; let another thread run when the wait gets long. */
+static void wait_a_little(int32_t *spins)
+{
+    if (++*spins < SPINS) {
+        PAUSE();
+    } else {
+        *spins = 0;
+        sched_yield();
+    }
 }
 
 static void *work(void *argument)
@@ -74,11 +96,13 @@ static void *work(void *argument)
             atomic_fetch_sub(&pool->sleepers, 1);
             pthread_mutex_unlock(&pool->mutex);
         }
-        seen++;
+        seen = atomic_load(&pool->generation);
         if (atomic_load(&pool->stop))
             return NULL;
-        do_part(pool, self->index);
-        atomic_fetch_sub_explicit(&pool->pending, 1, memory_order_release);
+        atomic_fetch_add(&pool->inside, 1);
+        if (atomic_load(&pool->open))
+            do_parts(pool, self->index);
+        atomic_fetch_sub(&pool->inside, 1);
     }
 }
 
@@ -145,14 +169,19 @@ void cpr_parallel(cpr_pool *pool, int64_t n, int64_t grain, cpr_task *task, void
         task(context, 0, n, 0);
         return;
     }
+    const int64_t whole = (n + grain - 1) / (grain > 0 ? grain : 1), most = (int64_t)pool->n_threads * PARTS;
     pool->task = task;
     pool->context = context;
     pool->n = n;
     pool->grain = grain > 0 ? grain : 1;
-    atomic_store(&pool->pending, pool->n_threads - 1);
+    pool->parts = whole < most ? whole : most;
+    atomic_store(&pool->next, 0);
+    atomic_store(&pool->open, 1);
     announce(pool);
-    do_part(pool, 0);
-    while (atomic_load_explicit(&pool->pending, memory_order_acquire) > 0)
-        PAUSE();
+    do_parts(pool, 0);
+    atomic_store(&pool->open, 0);
+    int32_t spins = 0;
+    while (atomic_load(&pool->inside) > 0)
+        wait_a_little(&spins);
     atomic_store(&pool->busy, 0);
 }

@@ -80,14 +80,14 @@ def _quality(root: Path, job: Job, runtime: Runtime, progress: Progress) -> Qual
     return evaluate(runner, dataset, preset(job.preprocess), keep_outputs=True, progress=progress)
 
 
-def example(inputs: list[Value], batch: int) -> dict[str, Array]:
-    """Return seeded inputs; a free first dimension (or N) is ``batch``, other free ones are 8."""
+def example(inputs: list[Value], batch: int, other: int = 8) -> dict[str, Array]:
+    """Return seeded inputs; a free first dimension (or N) is ``batch``, other free ones ``other``."""
     rng = np.random.default_rng(SEED)
     found: dict[str, Array] = {}
     for value in inputs:
         dims = []
         for at, dim in enumerate(value.shape or ()):
-            free = batch if at == 0 or dim == "N" else 8
+            free = batch if at == 0 or dim == "N" else other
             dims.append(dim if isinstance(dim, int) else free)
         if value.dtype in (DType.INT64, DType.INT32):
             found[value.name] = rng.integers(0, 60, dims).astype(value.dtype.numpy)

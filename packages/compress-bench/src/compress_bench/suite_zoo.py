@@ -36,7 +36,7 @@ def measure_zoo(path: Path) -> dict[str, Any]:
 
 def _example(inputs: list[Value]) -> dict[str, Array]:
     """Return inputs; a scalar int64 named sr is a sampling rate, its audio 576 samples."""
-    found = example(inputs, 1)
+    found = example(inputs, 1, 1)
     if "sr" in found:
         rng = np.random.default_rng(0)
         found["sr"] = np.array(16000, np.int64)

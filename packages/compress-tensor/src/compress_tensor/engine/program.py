@@ -44,6 +44,7 @@ class Program:
         self.handle = ctypes.c_void_p()
         self.records = tuple(records)
         self.n_bases = len(bases) + 1
+        self._run = core().cpr_program_run
         base_of = {id(buffer): n + 1 for n, buffer in enumerate(bases)}
         rows: list[list[int]] = []
         index: dict[tuple[object, ...], int] = {}
@@ -74,17 +75,15 @@ class Program:
         core().cpr_program_arena_bytes(self.handle, threads, ctypes.byref(found))
         return found.value
 
-    def run(self, bases: ctypes.Array[ctypes.c_void_p], pool: Pool | None) -> None:
-        """Run every record; ``bases`` holds the addresses of arena and bases."""
-        core().cpr_program_run(
-            self.handle, self.n_bases, bases, pool.handle if pool else None, None
-        )
+    def run(self, addresses: int, pool: Pool | None) -> None:
+        """Run every record; ``addresses`` points at those of the arena and the bases."""
+        self._run(self.handle, self.n_bases, addresses, pool.handle if pool else None, None)
 
-    def profile(self, bases: ctypes.Array[ctypes.c_void_p], pool: Pool | None) -> list[int]:
+    def profile(self, addresses: int, pool: Pool | None) -> list[int]:
         """Run and return the nanoseconds of each record."""
         times = np.zeros(max(len(self.records), 1), np.int64)
         core().cpr_program_run(
-            self.handle, self.n_bases, bases, pool.handle if pool else None, times.ctypes.data
+            self.handle, self.n_bases, addresses, pool.handle if pool else None, times.ctypes.data
         )
         found: list[int] = times[: len(self.records)].tolist()
         return found

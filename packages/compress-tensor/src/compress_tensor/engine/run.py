@@ -1,0 +1,203 @@
+"""What a plan does when it runs: programs and host calls over one arena."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import InputError
+from ..graph.graph import Array
+from ..graph.interpret import compute
+from ..graph.rules.registry import Info
+from ..native.library import Pool
+from .lowering import HostCall
+from .program import Program, Record
+from .view import Buffer, Kind, View
+
+_ALIGN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One line of a plan's report: how a node runs."""
+
+    label: str
+    how: str
+
+
+class Arenas:
+    """Arena memory of a plan, kept for the next run; each run has one to itself."""
+
+    def __init__(self) -> None:
+        self._free: list[Array] = []
+        self._lock = threading.Lock()
+
+    def take(self, nbytes: int) -> Array:
+        """Return at least ``nbytes`` bytes, 64-byte aligned."""
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+        raw = np.empty(nbytes + _ALIGN, np.uint8)
+        start = -raw.ctypes.data % _ALIGN
+        return raw[start : start + nbytes]
+
+    def give(self, memory: Array) -> None:
+        """Keep the memory for a later run."""
+        with self._lock:
+            if len(self._free) < 4:
+                self._free.append(memory)
+
+
+@dataclass
+class Plan:
+    """A planned part of a graph for given input shapes; `make_plan` makes it.
+
+    Attributes:
+        steps: programs, and the nodes between them that run by definition.
+        bases: memory outside the arena: constants, inputs, outputs.
+        offsets: byte offset in the arena by ``id`` of a buffer.
+        arena_bytes: size of the arena, scratch included.
+        inputs: names that a run is given.
+        outputs: names that a run returns.
+        infos: type and shape of every value.
+        results: where outputs lie.
+        report: how each node runs.
+    """
+
+    steps: list[Program | HostCall]
+    bases: list[Buffer]
+    offsets: dict[int, int]
+    arena_bytes: int
+    inputs: list[str]
+    outputs: list[str]
+    infos: dict[str, Info]
+    results: dict[str, View]
+    report: list[Planned]
+    arenas: Arenas = field(default_factory=Arenas)
+
+    def __post_init__(self) -> None:
+        self._slot = {id(buffer): n for n, buffer in enumerate(self.bases)}
+        self._constants: list[Array | None] = [b.array for b in self.bases]
+        self._given = [(n, b.name) for n, b in enumerate(self.bases) if b.kind is Kind.INPUT]
+        self._made = [
+            (n, self.infos[b.name].dims, self.infos[b.name].dtype.numpy)
+            for n, b in enumerate(self.bases)
+            if b.kind is Kind.OUTPUT
+        ]
+        known = [0 if array is None else array.ctypes.data for array in self._constants]
+        self._addresses = np.array([0, *known], np.int64)
+        direct = all(
+            name in self.results and self.results[name].buffer.kind is Kind.OUTPUT
+            for name in self.outputs
+        )
+        #: outputs by slot, where every one lies in a buffer of its own
+        self._direct = (
+            [(name, self._slot[id(self.results[name].buffer)]) for name in self.outputs]
+            if direct
+            else None
+        )
+
+    def run(self, feeds: Mapping[str, Array], pool: Pool | None) -> dict[str, Array]:
+        """Run the steps; returns the outputs by name, each an array of its own."""
+        memory = self.arenas.take(self.arena_bytes)
+        try:
+            run = _Run(self, feeds, memory)
+            for step in self.steps:
+                if isinstance(step, Program):
+                    step.run(run.addresses.ctypes.data, pool)
+                else:
+                    run.host(step)
+            if self._direct is not None and not run.found:
+                return {name: run.arrays[slot] for name, slot in self._direct}  # type: ignore[misc]
+            return {name: run.output(name) for name in self.outputs}
+        finally:
+            self.arenas.give(memory)
+
+    def profile(self, feeds: Mapping[str, Array], pool: Pool | None) -> list[tuple[Record, int]]:
+        """Run and return the nanoseconds of each record (host calls left out)."""
+        run = _Run(self, feeds, self.arenas.take(self.arena_bytes))
+        found: list[tuple[Record, int]] = []
+        for step in self.steps:
+            if isinstance(step, Program):
+                times = step.profile(run.addresses.ctypes.data, pool)
+                found += zip(step.records, times, strict=True)
+            else:
+                run.host(step)
+        return found
+
+
+class _Run:
+    """The memory of one run."""
+
+    def __init__(self, plan: Plan, feeds: Mapping[str, Array], memory: Array) -> None:
+        self.plan = plan
+        self.memory = memory
+        self.arrays = plan._constants.copy()
+        self.addresses = plan._addresses.copy()
+        self.addresses[0] = memory.__array_interface__["data"][0]
+        #: values that have no place in the plan's memory: of unknown shape, or objects
+        self.found: dict[str, Array] = {}
+        for slot, name in plan._given:
+            array = np.asarray(feeds[name], order="C")
+            self.arrays[slot] = array
+            self.addresses[slot + 1] = array.__array_interface__["data"][0]
+        for slot, shape, dtype in plan._made:
+            array = np.empty(shape, dtype)
+            self.arrays[slot] = array
+            self.addresses[slot + 1] = array.__array_interface__["data"][0]
+
+    def output(self, name: str) -> Array:
+        """Return an output as an array of its own."""
+        if name in self.found:
+            return self.found[name]
+        view = self.plan.results[name]
+        if view.buffer.kind is Kind.OUTPUT:
+            return self._base(view)
+        return self.read(view).copy()
+
+    def read(self, view: View) -> Array:
+        """Return the numpy array that a view shows."""
+        start = view.offset * view.itemsize
+        if view.buffer.kind is Kind.ARENA:
+            base, start = self.memory, start + self.plan.offsets.get(id(view.buffer), 0)
+        else:
+            base = self._base(view)
+            if base.dtype == object:
+                return base
+        if not view.size:
+            return np.empty(view.shape, view.dtype.numpy)
+        raw = base.reshape(-1).view(np.uint8)
+        strides = [stride * view.itemsize for stride in view.strides]
+        return np.ndarray(view.shape, view.dtype.numpy, raw, start, strides)
+
+    def _base(self, view: View) -> Array:
+        found = self.arrays[self.plan._slot[id(view.buffer)]]
+        assert found is not None
+        return found
+
+    def _value(self, name: str, view: View) -> Array:
+        return self.found[name] if name in self.found else self.read(view)
+
+    def host(self, call: HostCall) -> None:
+        """Run a node by its reference definition."""
+        node = call.node
+        given = [
+            None if view is None else self._value(name, view)
+            for name, view in zip(node.inputs, call.inputs, strict=True)
+        ]
+        scope = {name: self._value(name, view) for name, view in call.captures}
+        results = compute(node, given, scope)
+        for name, view, array in zip(node.outputs, call.outputs, results, strict=False):
+            if not name:
+                continue
+            if view is None or view.dtype.numpy.kind == "O":
+                self.found[name] = np.array(array)
+            elif tuple(array.shape) != view.shape:
+                raise InputError(
+                    f"{node.label} made shape {array.shape} where {view.shape} was planned"
+                )
+            else:
+                self.read(view)[...] = array
