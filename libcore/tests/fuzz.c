@@ -92,14 +92,18 @@ void fuzz_mutation(rng *r, test_case *t)
         int64_t *w = words[between(r, 0, n > 0 ? n - 1 : 0)];
         const int64_t k = between(r, 0, CPR_MAX_RANK - 1);
         switch (between(r, 0, 9)) {
-        case 0: w[4 + k % (w[3] > 0 ? w[3] : 1)] = one_in(r, 2) ? wild(r) : w[4 + k % (w[3] > 0 ? w[3] : 1)] + between(r, -1, 1); break;
+        case 0: {
+            int64_t *dim = &w[4 + k % (w[3] > 0 ? w[3] : 1)];
+            *dim = one_in(r, 2) ? wild(r) : (int64_t)((uint64_t)*dim + (uint64_t)between(r, -1, 1));
+            break;
+        }
         case 1: w[4 + CPR_MAX_RANK + k] = wild(r); break;
         case 2: w[2] = between(r, 0, 17); break;
         case 3: w[3] = between(r, 0, 8); break;
         case 4: w[0] = -1; break;
         case 5: n = (int32_t)between(r, 0, n); break;
         case 6: n_args = (int32_t)between(r, 0, n_args); break;
-        case 7: w[1] += between(r, -8, 8); break;
+        case 7: w[1] = (int64_t)((uint64_t)w[1] + (uint64_t)between(r, -8, 8)); break;
         case 8: opcode = one_in(r, 4) ? (int32_t)between(r, -1, 100) : opcode; break;
         default:
             if (n_args > 0)

@@ -42,6 +42,10 @@ static void taps_of(const dimension *d, int64_t o, int64_t *first, int64_t *coun
     *first = *count > 0 ? origin + skip * d->dilation : 0;
 }
 
+typedef struct {
+    int64_t first, count, padded;
+} taps;
+
 static float divisor_of(const pooling *p, int64_t rows, int64_t columns, int64_t padded_h, int64_t padded_w)
 {
     if (p->kind != CPR_POOL_AVERAGE)
@@ -70,42 +74,42 @@ static void pool_pixels(void *context, int64_t begin, int64_t end, int32_t worke
     }
 }
 
-/* Fold `count` elements of a column buffer, `step` elements apart, into y. */
-static void fold_columns(int32_t kind, const char *column, int64_t count, int64_t step, char *y, float divisor)
+/* One row of outputs: fold the taps of each out of a buffer of columns. */
+#define FOLD_ROW(name, t, start, value, finish)                                                    static void name(const pooling *p, const char *column, const taps *along, int64_t rows, int64_t padded_h, char *y)     {                                                                                                  (void)rows;                                                                                    (void)padded_h;                                                                                for (int64_t o = 0; o < p->out[W]; o++) {                                                          const t *from = (const t *)column + along[o].first;                                            t a = (t)(start);                                                                              for (int64_t i = 0; i < along[o].count; i++) {                                                     const t b = from[i * p->w.dilation];                                                           a = (value);                                                                               }                                                                                              *(t *)(y + o * p->out_step[W]) = (finish);                                                 }                                                                                          }
+
+/* As masks: a branch on random values would be mispredicted. */
+static inline float larger(float b, float a)
 {
-#define FOLD(t, start, value)                                  \
-    {                                                          \
-        t a = (t)(start);                                      \
-        for (int64_t i = 0; i < count; i++) {                  \
-            const t b = ((const t *)column)[i * step];         \
-            a = (value);                                       \
-        }                                                      \
-        memcpy(y, &a, sizeof a);                               \
-    }
-    switch (kind) {
-    case CPR_POOL_MAX_F32: FOLD(float, -INFINITY, b > a || b != b ? b : a) break;
-    case CPR_POOL_MAX_S8: FOLD(int8_t, INT8_MIN, b > a ? b : a) break;
-    case CPR_POOL_MAX_U8: FOLD(uint8_t, 0, b > a ? b : a) break;
-    default: {
-        float sum;
-        FOLD(float, 0.0f, a + b)
-        memcpy(&sum, y, sizeof sum);
-        sum /= divisor;
-        memcpy(y, &sum, sizeof sum);
-    }
-    }
+    union {
+        float f;
+        uint32_t u;
+    } x = {b}, y = {a};
+    const uint32_t take = 0u - (uint32_t)((b > a) | (b != b));
+    x.u = (x.u & take) | (y.u & ~take);
+    return x.f;
 }
+
+FOLD_ROW(fold_row_f32, float, -INFINITY, larger(b, a), a)
+FOLD_ROW(fold_row_s8, int8_t, INT8_MIN, b > a ? b : a, a)
+FOLD_ROW(fold_row_u8, uint8_t, 0, b > a ? b : a, a)
+FOLD_ROW(fold_row_average, float, 0.0f, a + b, a / divisor_of(p, rows, along[o].count, padded_h, along[o].padded))
+
+typedef void fold_row(const pooling *p, const char *column, const taps *along, int64_t rows, int64_t padded_h, char *y);
+
+static fold_row *const fold_rows[CPR_POOL_KINDS] = {fold_row_f32, fold_row_s8, fold_row_u8, fold_row_average};
 
 /* Unit: one row of outputs of one channel.  The rows of its windows are folded first, for all
  * columns at once, then the columns of each window. */
 static void pool_rows(void *context, int64_t begin, int64_t end, int32_t worker)
 {
     const pooling *p = context;
-    char *column = p->op->scratch + worker * p->op->scratch_stride;
-    char *gathered = column + p->w.size * p->bytes;
+    taps *along = (taps *)(p->op->scratch + worker * p->op->scratch_stride);
+    char *column = (char *)(along + p->out[W]), *gathered = column + p->w.size * p->bytes;
+    for (int64_t ow = 0; ow < p->out[W]; ow++)
+        taps_of(&p->w, ow, &along[ow].first, &along[ow].count, &along[ow].padded);
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t oh = unit % p->out[H], c = unit / p->out[H] % p->out[C], n = unit / p->out[H] / p->out[C];
-        int64_t top, left, rows, columns, padded_h, padded_w;
+        int64_t top, rows, padded_h;
         taps_of(&p->h, oh, &top, &rows, &padded_h);
         const char *x = (const char *)p->op->data[0] + n * p->in_step[N] + c * p->in_step[C] + top * p->in_step[H];
         char *y = (char *)p->op->data[1] + n * p->out_step[N] + c * p->out_step[C] + oh * p->out_step[H];
@@ -117,11 +121,8 @@ static void pool_rows(void *context, int64_t begin, int64_t end, int32_t worker)
                 p->ops->rows[p->kind](x + w * p->in_step[W], rows, down, gathered, 1);
                 memcpy(column + w * p->bytes, gathered, (size_t)p->bytes);
             }
-        for (int64_t ow = 0; ow < p->out[W]; ow++) {
-            taps_of(&p->w, ow, &left, &columns, &padded_w);
-            fold_columns(p->kind, column + left * p->bytes, rows > 0 ? columns : 0, p->w.dilation,
-                         y + ow * p->out_step[W], divisor_of(p, rows, columns, padded_h, padded_w));
-        }
+        /* Without rows the buffer holds what an empty window gives. */
+        fold_rows[p->kind](p, column, along, rows, padded_h, y);
     }
 }
 
@@ -162,7 +163,10 @@ static void pool_with_indices(void *context, int64_t begin, int64_t end, int32_t
             out += at[k] * p->out_step[k];
             to += indices->dim[k] > 1 ? at[k] * indices->stride[k] : 0;
         }
-        fold_columns(p->kind, best, best ? 1 : 0, 1, (char *)p->op->data[1] + out, 1.0f);
+        const float lowest = -INFINITY; /* of a window without elements; else of the integers */
+        const int8_t least = INT8_MIN;
+        const void *none = p->kind == CPR_POOL_MAX_F32 ? (const void *)&lowest : p->kind == CPR_POOL_MAX_S8 ? (const void *)&least : "";
+        memcpy((char *)p->op->data[1] + out, best ? best : none, (size_t)p->bytes);
         ((int64_t *)p->op->data[2])[to] = found;
     }
 }
@@ -189,7 +193,7 @@ static cpr_status check_pool(const char *name, const cpr_op *op, int64_t *scratc
     }
     if (kind_of(name, in->dtype) < 0)
         return cpr_fail(CPR_ERR_UNSUPPORTED, "%s: not for dtype %d", name, in->dtype);
-    *scratch_bytes = (in->dim[W] + 1) * 4;
+    *scratch_bytes = (in->dim[W] + 1) * 4 + out->dim[W] * (int64_t)sizeof(taps);
     return CPR_OK;
 }
 

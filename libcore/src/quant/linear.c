@@ -124,10 +124,14 @@ static void fold_range(const cpr_tensor *t, const char *x, float *high, float *l
         for (int64_t i = 0; i < n; i += CHUNK) {
             float buffer[CHUNK];
             const int64_t part = n - i < CHUNK ? n - i : CHUNK;
-            for (int64_t j = 0; j < part; j++)
-                memcpy(&buffer[j], x + at + (i + j) * step, sizeof *buffer);
-            ops->row[CPR_FOLD_MAX](high, buffer, part, 0);
-            ops->row[CPR_FOLD_MIN](low, buffer, part, 0);
+            const float *from = (const float *)(x + at + i * step);
+            if (step != dense) {
+                for (int64_t j = 0; j < part; j++)
+                    memcpy(&buffer[j], x + at + (i + j) * step, sizeof *buffer);
+                from = buffer;
+            }
+            ops->row[CPR_FOLD_MAX](high, from, part, 0);
+            ops->row[CPR_FOLD_MIN](low, from, part, 0);
         }
     }
 }

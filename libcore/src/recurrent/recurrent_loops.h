@@ -51,39 +51,67 @@ enum { W = 1 };
             _Pragma("GCC unroll 4") for (int v = 0; v < V; v++) STORE(y + r * y_step + v * W, acc[r][v]); \
     }
 
-TILE(4, 2)
-TILE(1, 4)
-TILE(1, 1)
+#if defined(__AVX512F__)
+enum { WIDE = 4 };
+#define tile_wide tile_4x4
+TILE(4, 4) /* 16 accumulators of 32 registers */
+#else
+enum { WIDE = 2 };
+#define tile_wide tile_4x2
+TILE(4, 2) /* 8 of 16 */
+#endif
+TILE(4, 1)
 
-static void product(const float *x, int64_t x_step, int64_t k, const float *w, int64_t w_step, float *y, int64_t y_step,
-                    int64_t rows, int64_t columns)
+/* One row: the rows of w are streamed four at a time past y, which stays in the first cache. */
+static void stream_row(const float *x, int64_t k, const float *w, int64_t w_step, float *y, int64_t columns)
 {
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4) {
+    int64_t i = 0;
+    for (; i + 4 <= k; i += 4, w += 4 * w_step) {
+        const lanes a = ALL(x[i]), b = ALL(x[i + 1]), c = ALL(x[i + 2]), d = ALL(x[i + 3]);
         int64_t j = 0;
-        for (; j + 2 * W <= columns; j += 2 * W)
-            tile_4x2(x + r * x_step, x_step, k, w + j, w_step, y + r * y_step + j, y_step);
+        for (; j + W <= columns; j += W) {
+            const lanes sum = FMA(b, LOAD(w + w_step + j), FMA(a, LOAD(w + j), LOAD(y + j)));
+            STORE(y + j, FMA(d, LOAD(w + 3 * w_step + j), FMA(c, LOAD(w + 2 * w_step + j), sum)));
+        }
         for (; j < columns; j++)
-            for (int64_t q = r; q < r + 4; q++) {
-                float sum = y[q * y_step + j];
-                for (int64_t i = 0; i < k; i++)
-                    sum = fmaf(x[q * x_step + i], w[i * w_step + j], sum);
-                y[q * y_step + j] = sum;
-            }
+            for (int64_t q = 0; q < 4; q++)
+                y[j] = fmaf(x[i + q], w[q * w_step + j], y[j]);
     }
-    for (; r < rows; r++) {
-        int64_t j = 0;
-        for (; j + 4 * W <= columns; j += 4 * W)
-            tile_1x4(x + r * x_step, x_step, k, w + j, w_step, y + r * y_step + j, y_step);
-        for (; j + W <= columns; j += W)
-            tile_1x1(x + r * x_step, x_step, k, w + j, w_step, y + r * y_step + j, y_step);
-        for (; j < columns; j++) {
+    for (; i < k; i++, w += w_step)
+        for (int64_t j = 0; j < columns; j++)
+            y[j] = fmaf(x[i], w[j], y[j]);
+}
+
+/* A slice of k whose columns of w fit the first cache for all rows. */
+enum { SLICE = 64 };
+
+static void product_slice(const float *x, int64_t x_step, int64_t k, const float *w, int64_t w_step, float *y,
+                          int64_t y_step, int64_t rows, int64_t columns)
+{
+    int64_t j = 0;
+    for (; j + WIDE * W <= columns; j += WIDE * W)
+        for (int64_t r = 0; r < rows; r += 4)
+            tile_wide(x + r * x_step, x_step, k, w + j, w_step, y + r * y_step + j, y_step);
+    for (; j + W <= columns; j += W)
+        for (int64_t r = 0; r < rows; r += 4)
+            tile_4x1(x + r * x_step, x_step, k, w + j, w_step, y + r * y_step + j, y_step);
+    for (; j < columns; j++)
+        for (int64_t r = 0; r < rows; r++) {
             float sum = y[r * y_step + j];
             for (int64_t i = 0; i < k; i++)
                 sum = fmaf(x[r * x_step + i], w[i * w_step + j], sum);
             y[r * y_step + j] = sum;
         }
-    }
+}
+
+static void product(const float *x, int64_t x_step, int64_t k, const float *w, int64_t w_step, float *y, int64_t y_step,
+                    int64_t rows, int64_t columns)
+{
+    const int64_t fours = rows / 4 * 4;
+    for (int64_t i = 0; i < k && fours > 0; i += SLICE)
+        product_slice(x + i, x_step, k - i < SLICE ? k - i : SLICE, w + i * w_step, w_step, y, y_step, fours, columns);
+    for (int64_t r = fours; r < rows; r++)
+        stream_row(x + r * x_step, k, w, w_step, y + r * y_step, columns);
 }
 
 static void add_product(int64_t n, const float *a, const float *b, float *y)

@@ -90,23 +90,26 @@ static void store(char *to, int64_t step, const char *from, int64_t n, int64_t s
     }
 }
 
-/* A run of one row: straight into the core, or chunk by chunk through buffers. */
-static void run_row(const cpr_dims *w, int64_t n, char *const *data, const int64_t *step)
+/* Which operands of a row are single elements, and which must be staged. */
+static void sort_operands(const cpr_dims *w, const int64_t *step, uint32_t *scalars, uint32_t *strided)
 {
     const int32_t out = w->n - 1;
-    uint32_t scalars = 0, strided = 0;
+    *scalars = *strided = 0;
     for (int32_t i = 0; i < w->n; i++) {
         if (step[i] == 0 && i != out)
-            scalars |= 1u << i;
-        else if (step[i] != w->size[i] && n > 1)
-            strided |= 1u << i;
+            *scalars |= 1u << i;
+        else if (step[i] != w->size[i])
+            *strided |= 1u << i;
     }
-    if (scalars && !(w->what->accept >> scalars & 1))
-        strided |= scalars;
-    if (!strided) {
-        w->what->core(w->what->context, n, data, scalars);
-        return;
-    }
+    if (*scalars && !(w->what->accept >> *scalars & 1))
+        *strided |= *scalars;
+}
+
+/* A run of one row, chunk by chunk through buffers. */
+static void run_staged(const cpr_dims *w, int64_t n, char *const *data, const int64_t *step, uint32_t scalars,
+                       uint32_t strided)
+{
+    const int32_t out = w->n - 1;
     _Alignas(64) char buffer[CPR_WALK_MAX][CHUNK * 8];
     const uint32_t filled = scalars & strided;
     scalars &= ~strided;
@@ -140,10 +143,12 @@ static void run_range(void *context, int64_t begin, int64_t end, int32_t worker)
     const int64_t inner = w->dim[last];
     int64_t index[CPR_MAX_RANK], step[CPR_WALK_MAX], column = begin % inner, left = begin / inner;
     char *row[CPR_WALK_MAX], *data[CPR_WALK_MAX];
+    uint32_t scalars, strided;
     for (int32_t i = 0; i < w->n; i++) {
         row[i] = w->data[i];
         step[i] = w->step[i][last];
     }
+    sort_operands(w, step, &scalars, &strided);
     for (int32_t k = last - 1; k >= 0; k--) {
         index[k] = left % w->dim[k];
         left /= w->dim[k];
@@ -154,7 +159,10 @@ static void run_range(void *context, int64_t begin, int64_t end, int32_t worker)
         const int64_t n = inner - column < end - begin ? inner - column : end - begin;
         for (int32_t i = 0; i < w->n; i++)
             data[i] = row[i] + column * step[i];
-        run_row(w, n, data, step);
+        if (strided)
+            run_staged(w, n, data, step, scalars, strided);
+        else
+            w->what->core(w->what->context, n, data, scalars);
         begin += n;
         if (begin >= end)
             return;
