@@ -7,19 +7,76 @@ import math
 
 import numpy as np
 import pytest
+
 from compress_tensor.native.call import call
 from compress_tensor.native.library import core
 
-UNARY = (
-    "relu leaky_relu elu selu celu sigmoid hard_sigmoid hard_swish swish gelu gelu_tanh mish "
-    "softplus softsign tanh erf exp log sqrt reciprocal abs neg sign floor ceil round sin cos "
-    "tan asin acos atan sinh cosh asinh acosh atanh clip thresholded_relu shrink affine "
-    "scaled_tanh"
-).split()
-BINARY = (
-    "add sub mul div pow min max mod fmod prelu equal less less_or_equal greater "
-    "greater_or_equal and or xor shift_left shift_right"
-).split()
+UNARY = [
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "celu",
+    "sigmoid",
+    "hard_sigmoid",
+    "hard_swish",
+    "swish",
+    "gelu",
+    "gelu_tanh",
+    "mish",
+    "softplus",
+    "softsign",
+    "tanh",
+    "erf",
+    "exp",
+    "log",
+    "sqrt",
+    "reciprocal",
+    "abs",
+    "neg",
+    "sign",
+    "floor",
+    "ceil",
+    "round",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "clip",
+    "thresholded_relu",
+    "shrink",
+    "affine",
+    "scaled_tanh",
+]
+BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "pow",
+    "min",
+    "max",
+    "mod",
+    "fmod",
+    "prelu",
+    "equal",
+    "less",
+    "less_or_equal",
+    "greater",
+    "greater_or_equal",
+    "and",
+    "or",
+    "xor",
+    "shift_left",
+    "shift_right",
+]
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 3.4e38, -3.4e38, 1, -1, 2, 0.5, -3]
 
 
@@ -120,7 +177,9 @@ def test_activations_by_their_definitions(rng):
         "hard_sigmoid": np.clip(a * x + b, 0, 1),
         "hard_swish": x * np.clip(x * np.float32(1 / 6) + np.float32(0.5), 0, 1),
         "swish": x * _sigmoid(np.float64(a) * x),
-        "gelu_tanh": 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x.astype(float) ** 3))),
+        "gelu_tanh": 0.5
+        * x
+        * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x.astype(float) ** 3))),
         "mish": x * np.tanh(np.log1p(np.exp(x.astype(float)))),
         "neg": -x,
         "sign": np.sign(x),
@@ -131,7 +190,9 @@ def test_activations_by_their_definitions(rng):
         "scaled_tanh": a * np.tanh(np.float64(b) * x),
     }
     for name, expected in pairs.items():
-        np.testing.assert_allclose(unary(name, x, a, b), expected, rtol=3e-6, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            unary(name, x, a, b), expected, rtol=3e-6, atol=1e-6, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("name", UNARY)
@@ -173,7 +234,9 @@ def test_binary_f32_by_numpy(rng):
 @pytest.mark.filterwarnings("ignore")
 def test_pow_is_that_of_ieee(rng):
     """Special cases exactly, the rest within one ulp."""
-    values = np.concatenate([abs(rng.normal(size=60)) * 3, rng.normal(size=20), SPECIAL, np.arange(-5, 6)])
+    values = np.concatenate(
+        [abs(rng.normal(size=60)) * 3, rng.normal(size=20), SPECIAL, np.arange(-5, 6)]
+    )
     a = values.astype(np.float32)[:, None]
     b = values.astype(np.float32)[None]
     wide = np.power(a.astype(np.float64), b.astype(np.float64))
@@ -188,20 +251,28 @@ def test_pow_is_that_of_ieee(rng):
     assert (abs(out - wide)[finite] <= 1.1 * np.spacing(abs(expected))[finite]).all()
 
 
+def _truncated(p, q):
+    """Return p / q toward zero, 0 for q = 0, in whole numbers of any size."""
+    return 0 if q == 0 else abs(p) // abs(q) * (1 if (p < 0) == (q < 0) else -1)
+
+
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
 @pytest.mark.filterwarnings("ignore")
 def test_binary_of_integers_wraps_and_never_traps(dtype, rng):
     """Extremes, division by 0 and -1, long shifts."""
     info = np.iinfo(dtype)
-    values = np.array([info.min, info.min + 1, 0, 1, 2, 3, 7, info.max, info.max - 1, info.min // 2])
-    values = np.concatenate([values, values - 1]).astype(dtype) if info.min else values.astype(dtype)
+    values = np.array(
+        [info.min, info.min + 1, 0, 1, 2, 3, 7, info.max, info.max - 1, info.min // 2]
+    )
+    values = (
+        np.concatenate([values, values - 1]).astype(dtype) if info.min else values.astype(dtype)
+    )
     a, b = values[:, None], values[None]
     zero = np.zeros((), dtype)
     with_zero = np.where(b == 0, np.ones((), dtype), b)
     quotient = np.array(
-        [[0 if q == 0 else int(abs(p) // abs(q)) * (1 if (p < 0) == (q < 0) else -1) for q in b[0].tolist()] for p in a[:, 0].tolist()],
-        dtype=object,
-    )  # fmt: skip
+        [[_truncated(p, q) for q in b[0].tolist()] for p in a[:, 0].tolist()], object
+    )
     pairs = {
         "add": a + b,
         "sub": a - b,
@@ -311,7 +382,9 @@ def test_cast_between_floats_rounds_half_to_even(rng):
             assert np.array_equal(wide.astype(np.float16), out, equal_nan=True)
         out = np.empty(x.shape, BF16)
         call("cast", [x, out])
-        assert np.array_equal(_from_bf16(_to_bf16(x)), _from_bf16(out.view(np.uint16)), equal_nan=True)
+        assert np.array_equal(
+            _from_bf16(_to_bf16(x)), _from_bf16(out.view(np.uint16)), equal_nan=True
+        )
 
 
 def test_cast_of_what_does_not_fit():

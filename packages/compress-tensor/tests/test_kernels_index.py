@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from compress_tensor.backend.reference import gather as ref
 from compress_tensor.backend.reference import pool as ref_pool
 from compress_tensor.backend.reference.movement import trilu
@@ -57,7 +58,9 @@ def test_pools(kernel, stride, pads, dilation, channels, ceil_mode, rng):
             out = np.empty_like(view, shape=expected.shape)
             call("max_pool", [view, out], args)
             assert np.array_equal(expected, out)
-            last = np.empty(np.array(expected.shape)[[0, 2, 3, 1]], source.dtype).transpose(0, 3, 1, 2)
+            last = np.empty(np.array(expected.shape)[[0, 2, 3, 1]], source.dtype).transpose(
+                0, 3, 1, 2
+            )
             call("max_pool", [view, last], args)
             assert np.array_equal(expected, last)
     for order in (0, 1):
@@ -202,7 +205,10 @@ def test_resize_nearest(rng):
     x = rng.normal(size=(2, 9, 4, 5)).astype(np.float32)
     h, w = rng.integers(0, 4, 7), rng.integers(0, 5, 11)
     for view in any_layout(x):
-        for out in (np.empty((2, 9, 7, 11), np.float32), np.empty((2, 7, 11, 9), np.float32).transpose(0, 3, 1, 2)):
+        for out in (
+            np.empty((2, 9, 7, 11), np.float32),
+            np.empty((2, 7, 11, 9), np.float32).transpose(0, 3, 1, 2),
+        ):
             call("resize_nearest", [view, out, None, None, h, w])
             assert np.array_equal(x[:, :, h][..., w], out)
 
@@ -218,7 +224,8 @@ def test_resize_weights(axis, rng):
     shape = list(x.shape)
     shape[axis] = n
     parts = [
-        sum(weights[o, t].astype(float) * np.take(x, starts[o] + t, axis) for t in range(2)) for o in range(n)
+        sum(weights[o, t].astype(float) * np.take(x, starts[o] + t, axis) for t in range(2))
+        for o in range(n)
     ]
     seen = []
     for view in (x, np.asfortranarray(x), x[::-1].copy()[::-1]):

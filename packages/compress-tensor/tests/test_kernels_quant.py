@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from compress_tensor.backend.reference import quantize as ref
 from compress_tensor.backend.reference import recurrent
 from compress_tensor.errors import NativeArgumentError

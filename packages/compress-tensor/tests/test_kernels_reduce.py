@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from compress_tensor.native.call import call
 from compress_tensor.native.library import core
 
@@ -204,7 +205,7 @@ def test_layer_norm(trailing, with_bias, rng):
 
 
 def test_rms_norm(rng):
-    """x over its root mean square."""
+    """X over its root mean square."""
     x = rng.normal(size=(6, 100)).astype(np.float32)
     scale = rng.normal(size=100).astype(np.float32)
     out = np.empty_like(x)
