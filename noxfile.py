@@ -80,10 +80,17 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", default=False)
+def kernels(session: nox.Session) -> None:
+    """Check every kernel against its scalar twin, with guard pages and extreme values."""
+    session.run(prepared(session), "tools/check_kernels.py", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
 @nox.parametrize("kind", ["address,undefined", "thread"], ids=["address", "thread"])
 def sanitize(session: nox.Session, kind: str) -> None:
-    """Run the tests that reach C under a sanitizer."""
+    """Run the checks of kernels and the tests that reach C under a sanitizer."""
     python = prepared(session, "test")
+    session.run(python, "tools/check_kernels.py", "--sanitize", kind, "--cases", "20")
     session.run(python, "tools/sanitize.py", kind, *session.posargs)
 
 
