@@ -13,9 +13,9 @@ static void add_optional(rng *r, test_case *t, role role, int32_t rank, const in
 
 static void make_recurrent(rng *r, test_case *t, int64_t gates, int32_t activations)
 {
-    static const int64_t hidden[] = {1, 3, 8, 16, 17, 32, 40, 65};
+    static const int64_t hidden[] = {1, 3, 8, 15, 16, 17, 31, 32, 40, 63, 65};
     const int64_t T = between(r, 0, 6), B = one_in(r, 8) ? 70 : between(r, 0, 6), I = between(r, 0, 9);
-    const int64_t H = hidden[between(r, 0, 7)], direction = between(r, 0, 2), D = direction == 2 ? 2 : 1;
+    const int64_t H = hidden[between(r, 0, 10)], direction = between(r, 0, 2), D = direction == 2 ? 2 : 1;
     const int64_t x[] = {T, B, I}, w[] = {D, I, gates * H}, u[] = {D, H, gates * H}, bias[] = {D, 2 * gates * H};
     const int64_t state[] = {D, B, H}, p[] = {D, 3 * H}, y[] = {T, D, B, H};
     add(r, t, INPUT, F32, 3, x);

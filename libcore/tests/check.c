@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,23 @@ enum { PATTERN = 0x5a };
 static char *slots[CPR_MAX_OPERANDS + 1];
 static void *pools[2];
 static int64_t failures;
+
+/* The case that runs now, for the report of a crash. */
+static struct {
+    const char *kernel;
+    long long seed, index;
+} now;
+
+static void report_crash(int number)
+{
+    char text[200];
+    const int n = snprintf(text, sizeof text, "signal %d: --seed %lld --only %s --case %lld\n", number, now.seed,
+                           now.kernel, now.index);
+    if (write(STDERR_FILENO, text, (size_t)n) < 0)
+        _exit(3);
+    signal(number, SIG_DFL);
+    raise(number);
+}
 
 static void make_slots(void)
 {
@@ -197,7 +215,7 @@ static bool check_case(rng *r, const test_case *t)
 /* ---- main ----------------------------------------------------------------------------------- */
 
 static const generator *const families[] = {cases_vector, cases_reduce, cases_norm, cases_pool,
-                                            cases_gather, cases_quant, cases_recurrent};
+                                            cases_gather, cases_quant, cases_recurrent, cases_product};
 
 static rng stream(uint64_t seed, uint64_t kernel, uint64_t index)
 {
@@ -235,6 +253,9 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "--case")) one = atoll(argv[i + 1]);
     }
     make_slots();
+    signal(SIGSEGV, report_crash);
+    signal(SIGBUS, report_crash);
+    signal(SIGFPE, report_crash);
     if (cpr_pool_create(3, &pools[1]))
         return 2;
     long long done = 0;
@@ -247,6 +268,9 @@ int main(int argc, char **argv)
                     continue;
                 rng r = stream((uint64_t)seed, hash(g->kernel), (uint64_t)i);
                 test_case t = make_case(&r, g);
+                now.kernel = g->kernel;
+                now.seed = seed;
+                now.index = i;
                 fflush(stdout);
                 if (i < cases && !check_case(&r, &t)) {
                     printf("%s: case %lld of seed %lld\n", g->kernel, i, seed);

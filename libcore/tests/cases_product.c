@@ -1,0 +1,223 @@
+/* cases_product.c - packing, matrix products, convolutions. */
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+
+enum { PANEL = 16 };
+
+static int64_t panels_of(int64_t n)
+{
+    return (n + PANEL - 1) / PANEL;
+}
+
+/* An operand whose dim `dense` has stride 1; the others in any order, with gaps and signs. */
+static operand *add_runs(rng *r, test_case *t, role role, int32_t dtype, int32_t rank, const int64_t *dim, int32_t dense)
+{
+    operand *o = add_dense(t, role, dtype, rank, dim);
+    int64_t step = (dim[dense] ? dim[dense] : 1) + (one_in(r, 2) ? between(r, 1, 7) : 0);
+    const int32_t shift = (int32_t)between(r, 0, rank - 1);
+    for (int32_t i = rank - 1; i >= 0; i--) {
+        const int32_t k = (i + shift) % rank;
+        if (k == dense) {
+            o->stride[k] = 1;
+            continue;
+        }
+        const bool repeat = role == INPUT && one_in(r, 10);
+        o->stride[k] = repeat ? 0 : one_in(r, 6) ? -step : step;
+        step = repeat ? step : step * (dim[k] ? dim[k] : 1) + (one_in(r, 4) ? between(r, 1, 9) : 0);
+    }
+    return o;
+}
+
+static void add_clip(rng *r, test_case *t)
+{
+    arg_float(t, one_in(r, 2) ? -INFINITY : 0.0);
+    arg_float(t, one_in(r, 2) ? INFINITY : 6.0);
+}
+
+static void add_optional(rng *r, test_case *t, int32_t dtype, int32_t rank, const int64_t *dim)
+{
+    if (one_in(r, 3))
+        add_absent(t);
+    else
+        add_dense(t, INPUT, dtype, rank, dim)->tame = dtype == F32;
+}
+
+/* ---- matrices --------------------------------------------------------------------------- */
+
+static void make_pack_f32(rng *r, test_case *t)
+{
+    const int64_t in[] = {between(r, 0, 3), between(r, 0, 40), between(r, 0, 70)};
+    const int64_t out[] = {in[0], panels_of(in[2]), in[1], PANEL};
+    add(r, t, INPUT, F32, 3, in);
+    add_dense(t, OUTPUT, F32, 4, out);
+}
+
+static void make_pack_s8(rng *r, test_case *t)
+{
+    const int64_t in[] = {between(r, 0, 3), between(r, 0, 4), between(r, 0, 40), between(r, 0, 70)};
+    const int64_t out[] = {in[0], panels_of(in[3]), in[1], (in[2] + 3) / 4, PANEL, 4};
+    add(r, t, INPUT, S8, 4, in);
+    add_dense(t, OUTPUT, S8, 6, out);
+}
+
+static void random_matrix(rng *r, int64_t *a, int64_t *c)
+{
+    a[0] = c[0] = one_in(r, 3) ? between(r, 0, 3) : 1;
+    a[1] = c[1] = one_in(r, 3) ? between(r, 0, 60) : between(r, 1, 15);
+    a[2] = one_in(r, 8) ? between(r, 200, 400) : between(r, 0, 40);
+    c[2] = one_in(r, 2) ? between(r, 0, 20) : between(r, 1, 150);
+}
+
+static void make_gemm_f32(rng *r, test_case *t)
+{
+    int64_t a[3], c[3];
+    random_matrix(r, a, c);
+    const int64_t panels = panels_of(c[2]), b[] = {one_in(r, 2) ? 1 : a[0], panels, a[2], PANEL};
+    const int64_t columns = panels * PANEL;
+    const bool tame = one_in(r, 2);
+    add_runs(r, t, INPUT, F32, 3, a, 2)->tame = tame;
+    add_dense(t, INPUT, F32, 4, b)->tame = tame;
+    add_optional(r, t, F32, 1, &columns);
+    if (one_in(r, 2))
+        add_absent(t);
+    else
+        add_runs(r, t, INPUT, F32, 3, c, 2);
+    add_runs(r, t, OUTPUT, F32, 3, c, 2);
+    add_clip(r, t);
+}
+
+/* What gemm_s8 and conv_s8 share: start, scale, residual, C, and the epilogue's args. */
+static int32_t choose_store(rng *r)
+{
+    static const int32_t stores[] = {S32, F32, U8, S8, 0};
+    return one_of(r, stores);
+}
+
+static void add_epilogue(rng *r, test_case *t, int32_t store, int32_t rank, const int64_t *columns, const int64_t *c,
+                         int32_t c_rank, int32_t dense)
+{
+    add_optional(r, t, S32, rank, columns);
+    if (store == S32)
+        add_absent(t);
+    else
+        add_dense(t, INPUT, F32, rank, columns)->tame = true;
+    if (store == S32 || store == S8 || one_in(r, 2))
+        add_absent(t);
+    else
+        add_runs(r, t, INPUT, store, c_rank, c, dense)->tame = true;
+    add_runs(r, t, OUTPUT, store, c_rank, c, dense);
+}
+
+static void add_epilogue_args(rng *r, test_case *t, int32_t store)
+{
+    const int64_t zero = store == U8 ? between(r, 0, 255) : store == S8 ? between(r, -128, 127) : 0;
+    const double low = store == U8 ? 0 : store == S8 ? -128 : -INFINITY, high = low + 255;
+    arg_float(t, low - (double)zero);
+    arg_float(t, isfinite(high) ? high - (double)zero : INFINITY);
+    arg_int(t, zero);
+    arg_float(t, -200.0);
+    arg_float(t, 200.0);
+    arg_float(t, 0.75);
+    arg_float(t, 0.5);
+    arg_int(t, between(r, 0, 255));
+}
+
+static void make_gemm_s8(rng *r, test_case *t)
+{
+    int64_t a[3], c[3];
+    random_matrix(r, a, c);
+    const int64_t panels = panels_of(c[2]), b[] = {one_in(r, 2) ? 1 : a[0], panels, 1, (a[2] + 3) / 4, PANEL, 4};
+    const int64_t columns = panels * PANEL;
+    const int32_t store = choose_store(r);
+    add_runs(r, t, INPUT, U8, 3, a, 2);
+    add_dense(t, INPUT, S8, 6, b);
+    add_epilogue(r, t, store, 1, &columns, c, 3, 2);
+    add_epilogue_args(r, t, store);
+}
+
+/* ---- convolutions ------------------------------------------------------------------------ */
+
+typedef struct {
+    int64_t in[4], out[4], kernel[2], stride[2], pad[2], dilation[2], groups, taps;
+} image;
+
+static image random_image(rng *r, bool depthwise)
+{
+    image m = {.groups = depthwise ? 1 : one_in(r, 3) ? between(r, 2, 3) : 1};
+    m.in[0] = m.out[0] = between(r, 1, 2);
+    m.in[1] = m.groups * (one_in(r, 4) ? between(r, 15, 70) : between(r, 1, 9));
+    m.out[1] = depthwise ? m.in[1] : m.groups * (one_in(r, 3) ? between(r, 15, 70) : between(r, 1, 9));
+    for (int32_t k = 0; k < 2; k++) {
+        m.in[2 + k] = between(r, 1, 9);
+        m.kernel[k] = between(r, 1, 4);
+        m.stride[k] = between(r, 1, 2);
+        m.pad[k] = between(r, 0, 2);
+        m.dilation[k] = one_in(r, 4) ? 2 : 1;
+        const int64_t span = (m.kernel[k] - 1) * m.dilation[k] + 1, room = m.in[2 + k] + 2 * m.pad[k];
+        m.out[2 + k] = room >= span ? (room - span) / m.stride[k] + 1 : 1;
+    }
+    m.taps = m.kernel[0] * m.kernel[1];
+    return m;
+}
+
+static void add_window(test_case *t, const image *m)
+{
+    for (int32_t k = 0; k < 2; k++) arg_int(t, m->kernel[k]);
+    for (int32_t k = 0; k < 2; k++) arg_int(t, m->stride[k]);
+    for (int32_t k = 0; k < 2; k++) arg_int(t, m->pad[k]);
+    for (int32_t k = 0; k < 2; k++) arg_int(t, m->dilation[k]);
+}
+
+static void make_conv_f32(rng *r, test_case *t)
+{
+    const image m = random_image(r, false);
+    const int64_t panels = panels_of(m.out[1] / m.groups);
+    const int64_t weights[] = {m.groups, panels, m.taps * (m.in[1] / m.groups), PANEL};
+    const int64_t bias[] = {m.groups, panels * PANEL};
+    add_runs(r, t, INPUT, F32, 4, m.in, 1);
+    add_dense(t, INPUT, F32, 4, weights);
+    add_optional(r, t, F32, 2, bias);
+    if (one_in(r, 2))
+        add_absent(t);
+    else
+        add_runs(r, t, INPUT, F32, 4, m.out, 1);
+    add_runs(r, t, OUTPUT, F32, 4, m.out, 1);
+    add_window(t, &m);
+    arg_int(t, m.groups);
+    add_clip(r, t);
+}
+
+static void make_conv_s8(rng *r, test_case *t)
+{
+    const image m = random_image(r, false);
+    const int64_t panels = panels_of(m.out[1] / m.groups);
+    const int64_t weights[] = {m.groups, panels, m.taps, (m.in[1] / m.groups + 3) / 4, PANEL, 4};
+    const int64_t columns[] = {m.groups, panels * PANEL};
+    const int32_t store = choose_store(r);
+    add_runs(r, t, INPUT, U8, 4, m.in, 1);
+    add_dense(t, INPUT, S8, 6, weights);
+    add_epilogue(r, t, store, 2, columns, m.out, 4, 1);
+    add_window(t, &m);
+    arg_int(t, m.groups);
+    arg_int(t, between(r, 0, 255));
+    add_epilogue_args(r, t, store);
+}
+
+static void make_depthwise_f32(rng *r, test_case *t)
+{
+    const image m = random_image(r, true);
+    const int64_t weights[] = {m.taps, m.in[1]};
+    add_runs(r, t, INPUT, F32, 4, m.in, 1);
+    add_dense(t, INPUT, F32, 2, weights);
+    add_optional(r, t, F32, 1, &m.in[1]);
+    add_runs(r, t, OUTPUT, F32, 4, m.out, 1);
+    add_window(t, &m);
+    add_clip(r, t);
+}
+
+const generator cases_product[] = {
+    {"pack_f32", make_pack_f32}, {"pack_s8", make_pack_s8}, {"gemm_f32", make_gemm_f32}, {"gemm_s8", make_gemm_s8},
+    {"conv_f32", make_conv_f32}, {"conv_s8", make_conv_s8}, {"depthwise_f32", make_depthwise_f32}, {NULL, NULL},
+};
