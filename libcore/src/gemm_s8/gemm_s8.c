@@ -27,7 +27,7 @@ static cpr_status check_epilogue(const char *name, const cpr_tensor *start, cons
     CPR_REQUIRE(name, scale ? c->dtype == CPR_F32 || c->dtype == CPR_U8 || c->dtype == CPR_S8 : c->dtype == CPR_S32);
     CPR_REQUIRE(name, !start || (start->dtype == CPR_S32 && cpr_is_contiguous(start) && cpr_elements(start) == columns));
     CPR_REQUIRE(name, !scale || (scale->dtype == CPR_F32 && cpr_is_contiguous(scale) && cpr_elements(scale) == columns));
-    CPR_REQUIRE(name, !residual || (c->dtype == CPR_F32 && residual->dtype == CPR_F32));
+    CPR_REQUIRE(name, !residual || (c->dtype != CPR_S32 && c->dtype != CPR_S8 && residual->dtype == c->dtype));
     if (c->dtype == CPR_U8)
         CPR_REQUIRE(name, low >= -(double)zero_point && high <= 255.0 - (double)zero_point && low <= high);
     if (c->dtype == CPR_S8)
@@ -39,9 +39,11 @@ static cpr_status check_epilogue(const char *name, const cpr_tensor *start, cons
 /* gemm_s8: operands
  *   A u8 [batch, m, k] k-stride 1 | B packed s8 [batch or 1, panels, 1, quads, 16, 4] |
  *   start s32 [panels * 16] or absent | scale f32 [panels * 16] or absent |
- *   residual f32 as C or absent | C [batch, m, n] s32, f32, u8 or s8, n-stride 1
- * args low, high (floats), zero_point */
+ *   residual as C (f32 or u8) or absent | C [batch, m, n] s32, f32, u8 or s8, n-stride 1
+ * args low, high (floats), zero_point, inner_low, inner_high, inner_scale, residual_scale (floats),
+ *      residual_zero */
 enum { A, B, START, SCALE, RESIDUAL, C };
+enum { EPILOGUE_ARGS = 8 };
 
 static bool rows_of(const cpr_tensor *t)
 {
@@ -57,7 +59,7 @@ static cpr_status check_gemm(const cpr_op *op, int64_t *scratch_bytes)
 {
     const char *name = "gemm_s8";
     (void)scratch_bytes;
-    CPR_REQUIRE(name, op->n_tensors == 6 && op->n_args == 3);
+    CPR_REQUIRE(name, op->n_tensors == 6 && op->n_args == EPILOGUE_ARGS);
     const cpr_tensor *a = op->tensor[A], *b = op->tensor[B], *c = op->tensor[C], *residual = op->tensor[RESIDUAL];
     CPR_REQUIRE(name, a && b && c && a->dtype == CPR_U8 && rows_of(a) && rows_of(c) && is_packed(b));
     CPR_REQUIRE(name, a->dim[0] == c->dim[0] && a->dim[1] == c->dim[1] && a->dim[2] <= CPR_S8_MAX_K);
@@ -75,6 +77,11 @@ static cpr_block block_of(const cpr_op *op, const cpr_tensor *c, int32_t first_a
         .high = (float)cpr_arg_float(op, first_arg + 1),
         .zero_point = (int32_t)op->args[first_arg + 2],
         .store = c->dtype,
+        .inner_low = (float)cpr_arg_float(op, first_arg + 3),
+        .inner_high = (float)cpr_arg_float(op, first_arg + 4),
+        .inner_scale = (float)cpr_arg_float(op, first_arg + 5),
+        .residual_scale = (float)cpr_arg_float(op, first_arg + 6),
+        .residual_zero = (int32_t)op->args[first_arg + 7],
     };
 }
 
@@ -98,10 +105,10 @@ const cpr_kernel cpr_k_gemm_s8 = {"gemm_s8", check_gemm, run_gemm};
  *   in u8 [N, C, H, W] channel stride 1 |
  *   weights packed s8 [groups, panels, taps, quads of C / groups, 16, 4] |
  *   start s32 [groups, panels * 16] or absent | scale f32 [groups, panels * 16] or absent |
- *   residual f32 as out or absent | out [N, OC, OH, OW] s32, f32, u8 or s8, channel stride 1
- * args the eight of window.h, groups, padding byte, low, high (floats), zero_point */
+ *   residual as out (f32 or u8) or absent | out [N, OC, OH, OW] s32, f32, u8 or s8, channel stride 1
+ * args the eight of window.h, groups, padding byte, then as gemm_s8 */
 enum { IN, WEIGHTS, CONV_START, CONV_SCALE, CONV_RESIDUAL, OUT };
-enum { GROUPS = CPR_WINDOW_ARGS, PADDING, LOW, HIGH, ZERO, N_ARGS };
+enum { GROUPS = CPR_WINDOW_ARGS, PADDING, LOW, HIGH, ZERO, N_ARGS = LOW + EPILOGUE_ARGS };
 
 static cpr_status check_conv(const cpr_op *op, int64_t *scratch_bytes)
 {
@@ -110,7 +117,7 @@ static cpr_status check_conv(const cpr_op *op, int64_t *scratch_bytes)
     const cpr_tensor *in = op->tensor[IN], *weights = op->tensor[WEIGHTS], *out = op->tensor[OUT];
     const cpr_tensor *residual = op->tensor[CONV_RESIDUAL];
     CPR_REQUIRE(name, in && weights && out && cpr_channels_last(in, CPR_U8) && cpr_channels_last(out, out->dtype));
-    CPR_REQUIRE(name, !residual || cpr_channels_last(residual, CPR_F32));
+    CPR_REQUIRE(name, !residual || cpr_channels_last(residual, residual->dtype));
     CPR_REQUIRE(name, op->args[PADDING] >= 0 && op->args[PADDING] <= 255);
     const cpr_window w = cpr_window_read(op, 0);
     const int64_t groups = op->args[GROUPS];

@@ -8,6 +8,10 @@
  *     store float:   C = clip(float(sum) * scale[j] + residual)          (float32)
  *     store u8, s8:  C = rint(clip(float(sum) * scale[j])) + zero_point  (low, high: the bounds
  *                    of the type minus zero_point, or tighter)
+ *     u8 and residual u8, the sum itself quantized before the addition (as Q, DQ, Add, Q):
+ *                    t = rint(float(sum) * scale[j] clipped to inner_low, inner_high)
+ *                    C = rint(clip(t * inner_scale + (residual - residual_zero) * residual_scale))
+ *                        + zero_point
  *
  * Zero points of A and the bias are folded into start.  |k| <= 65,000 keeps sums in int32.
  * rint is half to even; there is one multiplication and no contraction: the same bytes everywhere.

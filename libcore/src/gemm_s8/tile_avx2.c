@@ -26,6 +26,18 @@ static inline __attribute__((always_inline)) void store(const cpr_block *p, int 
     __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_loadu_ps(p->scale + 8 * half));
     if (p->store == CPR_F32 && p->residual)
         value = _mm256_add_ps(value, _mm256_maskload_ps((const float *)p->residual + i * p->ldr + 8 * half, columns));
+    if (p->store == CPR_U8 && p->residual) {
+        const uint8_t *from = (const uint8_t *)p->residual + i * p->ldr + 8 * half;
+        uint8_t bytes[8] = {0};
+        for (int64_t j = 0; j < 8 && j < left; j++)
+            bytes[j] = from[j];
+        const __m256i code = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)bytes));
+        const __m256 r = _mm256_cvtepi32_ps(_mm256_sub_epi32(code, _mm256_set1_epi32(p->residual_zero)));
+        value = _mm256_min_ps(_mm256_set1_ps(p->inner_high), _mm256_max_ps(_mm256_set1_ps(p->inner_low), value));
+        value = _mm256_round_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        value = _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(p->inner_scale)),
+                              _mm256_mul_ps(r, _mm256_set1_ps(p->residual_scale)));
+    }
     value = _mm256_min_ps(_mm256_set1_ps(p->high), _mm256_max_ps(_mm256_set1_ps(p->low), value));
     if (p->store == CPR_F32) {
         _mm256_maskstore_ps((float *)p->c + at, columns, value);

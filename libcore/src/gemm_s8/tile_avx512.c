@@ -23,6 +23,15 @@ static inline __attribute__((always_inline)) void store(const cpr_block *p, int 
     __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(p->scale));
     if (p->store == CPR_F32 && p->residual)
         value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(columns, (const float *)p->residual + i * p->ldr));
+    if (p->store == CPR_U8 && p->residual) {
+        const uint8_t *from = (const uint8_t *)p->residual + i * p->ldr;
+        const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(columns, from));
+        const __m512 r = _mm512_cvtepi32_ps(_mm512_sub_epi32(code, _mm512_set1_epi32(p->residual_zero)));
+        value = _mm512_min_ps(_mm512_set1_ps(p->inner_high), _mm512_max_ps(_mm512_set1_ps(p->inner_low), value));
+        value = _mm512_roundscale_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        value = _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(p->inner_scale)),
+                              _mm512_mul_ps(r, _mm512_set1_ps(p->residual_scale)));
+    }
     value = _mm512_min_ps(_mm512_set1_ps(p->high), _mm512_max_ps(_mm512_set1_ps(p->low), value));
     if (p->store == CPR_F32) {
         _mm512_mask_storeu_ps((float *)p->c + at, columns, value);

@@ -14,6 +14,12 @@ static void store(const cpr_block *p, int64_t i, int64_t j, int32_t sum)
     float value = (float)sum * p->scale[j];
     if (p->store == CPR_F32 && p->residual)
         value += ((const float *)p->residual)[i * p->ldr + j];
+    if (p->store == CPR_U8 && p->residual) {
+        const int32_t r = ((const uint8_t *)p->residual)[i * p->ldr + j] - p->residual_zero;
+        value = p->inner_low > value ? p->inner_low : value;
+        value = rintf(p->inner_high < value ? p->inner_high : value);
+        value = value * p->inner_scale + (float)r * p->residual_scale;
+    }
     value = p->low > value ? p->low : value;
     value = p->high < value ? p->high : value;
     if (p->store == CPR_F32)

@@ -32,6 +32,9 @@ typedef struct {
     float low, high;         /* clip of the stored value; int8 sums are not clipped */
     int32_t zero_point;      /* int8: added after rounding */
     int32_t store;           /* int8: dtype of C */
+    float inner_low, inner_high;      /* int8 with a residual of bytes: see gemm_s8.h */
+    float inner_scale, residual_scale;
+    int32_t residual_zero;
     void *c;
     int64_t ldc;             /* elements between rows of C */
     int64_t n;               /* columns to write, at most 16 per panel */

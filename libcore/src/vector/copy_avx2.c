@@ -1,4 +1,4 @@
-/* copy_avx2.c - transposition in registers: 8x8 words, 16x16 bytes. */
+/* copy_avx2.c - transposition in registers: 8x8 words, 8x8 halves, 16x16 bytes. */
 #include <immintrin.h>
 
 #include "vector/copy.h"
@@ -51,6 +51,22 @@ static void tile_16x16_bytes(const char *x, int64_t x_step, char *y, int64_t y_s
     EACH(16) _mm_storeu_si128((__m128i *)(y + i * y_step), a[i]);
 }
 
+/* Three rounds for 8 rows of 8 halves. */
+static void tile_8x8_halves(const char *x, int64_t x_step, char *y, int64_t y_step)
+{
+    __m128i a[8], b[8];
+    EACH(8) a[i] = _mm_loadu_si128((const __m128i *)(x + i * x_step));
+#define ROUND_OF_HALVES(from, to)                            \
+    EACH(4) {                                                \
+        to[2 * i] = _mm_unpacklo_epi16(from[i], from[i + 4]); \
+        to[2 * i + 1] = _mm_unpackhi_epi16(from[i], from[i + 4]); \
+    }
+    ROUND_OF_HALVES(a, b)
+    ROUND_OF_HALVES(b, a)
+    ROUND_OF_HALVES(a, b)
+    EACH(8) _mm_storeu_si128((__m128i *)(y + i * y_step), b[i]);
+}
+
 #define TILES(t, side, tile)                                                                   \
     for (int64_t c = 0; c + side <= columns; c += side)                                        \
         for (int64_t r = 0; r + side <= rows; r += side)                                       \
@@ -69,7 +85,7 @@ static void transpose_bytes(const char *x, int64_t x_step, char *y, int64_t y_st
 
 static void transpose_halves(const char *x, int64_t x_step, char *y, int64_t y_step, int64_t rows, int64_t columns)
 {
-    EDGES(uint16_t, INT64_MAX)
+    TILES(uint16_t, 8, tile_8x8_halves)
 }
 
 static void transpose_doubles(const char *x, int64_t x_step, char *y, int64_t y_step, int64_t rows, int64_t columns)

@@ -27,6 +27,9 @@ _BYTES = (DType.UINT8, DType.INT8)
 _XOR = 17  #: function of the ``binary`` kernel
 MOST_K = 65000
 
+EpilogueArgs = tuple[float, float, int, float, float, float, float, int]
+INTEGERS: EpilogueArgs = (0.0, 0.0, 0, 0.0, 0.0, 0.0, 0.0, 0)  #: store the sums themselves
+
 
 def pack_s8(weights: Array) -> Array:
     """Return [batch, taps, k, n] as [batch, panels, taps, quads, 16, 4]."""
@@ -106,7 +109,7 @@ def matmul_integer(ctx: Lowering, node: Node) -> None:
     weights = signed(ctx, b_name, ctx.optional(node, 3))
     zero = zero_point(ctx, ctx.optional(node, 2), ctx.info(a_name).dtype)
     out = ctx.output(node.outputs[0], accepts=View.is_row_major)
-    _matrix(ctx, node, ctx.view(a_name), weights, zero, None, out, (0.0, 0.0, 0))
+    _matrix(ctx, node, ctx.view(a_name), weights, zero, None, out, INTEGERS)
 
 
 @lower("QLinearMatMul")
@@ -125,14 +128,14 @@ def qlinear_matmul(ctx: Lowering, node: Node) -> None:
     _matrix(ctx, node, ctx.view(a), weights, zero, multiplier.astype(np.float32), out, args)
 
 
-def requantize_args(ctx: Lowering, zero_name: str, dtype: DType) -> tuple[float, float, int]:
+def requantize_args(ctx: Lowering, zero_name: str, dtype: DType) -> EpilogueArgs:
     """Return low, high and zero point for results of an 8-bit type."""
     value = ctx.value(zero_name)
     require(value is not None and value.size == 1, "zero point of the result")
     assert value is not None
     zero = int(value.reshape(-1)[0])
     low, high = dtype.integer_range
-    return float(low - zero), float(high - zero), zero
+    return float(low - zero), float(high - zero), zero, 0.0, 0.0, 0.0, 0.0, 0
 
 
 def _matrix(
@@ -143,7 +146,7 @@ def _matrix(
     zero: int,
     multiplier: Array | None,
     out: View,
-    args: tuple[float, float, int],
+    args: EpilogueArgs,
 ) -> None:
     require(a.dtype in _BYTES and weights.ndim == 2 and len(a.shape) >= 2, "shapes or types")
     k, n = weights.shape
@@ -168,7 +171,7 @@ def conv_integer(ctx: Lowering, node: Node) -> None:
     """Plan a convolution with int32 results."""
     weights = signed(ctx, node.inputs[1], ctx.optional(node, 3))
     zero = zero_point(ctx, ctx.optional(node, 2), ctx.info(node.inputs[0]).dtype)
-    _conv(ctx, node, weights, zero, None, None, (0.0, 0.0, 0))
+    _conv(ctx, node, weights, zero, None, None, INTEGERS)
 
 
 @lower("QLinearConv")
@@ -195,7 +198,7 @@ def _conv(
     zero: int,
     bias: Array | None,
     multiplier: Array | None,
-    args: tuple[float, float, int],
+    args: EpilogueArgs,
 ) -> None:
     x = ctx.view(node.inputs[0])
     require(x.dtype in _BYTES and len(x.shape) in (3, 4), "rank or type")
