@@ -1,6 +1,8 @@
 /* depthwise_f32.c - the operator depthwise_f32: blocks of pixels of one output line. */
 #include <string.h>
 
+#include "vector/walk.h"
+
 #include "conv/depthwise_f32.h"
 
 /* depthwise_f32: out = clip(depthwise conv(in, weights) + bias), one output per channel
@@ -21,7 +23,7 @@ static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
     const char *name = "depthwise_f32";
     CPR_REQUIRE(name, op->n_tensors == 4 && op->n_args == N_ARGS);
     const cpr_tensor *in = op->tensor[IN], *weights = op->tensor[WEIGHTS], *bias = op->tensor[BIAS], *out = op->tensor[OUT];
-    CPR_REQUIRE(name, in && weights && out && channels_last(in) && channels_last(out));
+    CPR_REQUIRE(name, in && weights && out && channels_last(in) && channels_last(out) && cpr_is_output(out));
     const cpr_window w = cpr_window_read(op, 0);
     const cpr_status status = cpr_window_check(name, &w, in, out);
     if (status)

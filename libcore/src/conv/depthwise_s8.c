@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "vector/walk.h"
+
 /* depthwise_s8: operands
  *   in u8 [N, C, H, W] channel stride 1 | weights s16 [pairs of taps, C, 2] contiguous |
  *   start s32 [C] | scale f32 [C] | out u8 or s8 [N, C, OH, OW] channel stride 1
@@ -27,7 +29,7 @@ static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, op->n_tensors == 5 && op->n_args == N_ARGS);
     const cpr_tensor *in = op->tensor[IN], *weights = op->tensor[WEIGHTS], *start = op->tensor[START];
     const cpr_tensor *scale = op->tensor[SCALE], *out = op->tensor[OUT];
-    CPR_REQUIRE(name, in && weights && start && scale && out && channels_last(in) && channels_last(out));
+    CPR_REQUIRE(name, in && weights && start && scale && out && channels_last(in) && channels_last(out) && cpr_is_output(out));
     CPR_REQUIRE(name, in->dtype == CPR_U8 && (out->dtype == CPR_U8 || out->dtype == CPR_S8));
     const cpr_window w = cpr_window_read(op, 0);
     const cpr_status status = cpr_window_check(name, &w, in, out);

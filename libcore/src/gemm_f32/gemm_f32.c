@@ -2,6 +2,7 @@
 #include "gemm_f32/gemm_f32.h"
 
 #include "product/image.h"
+#include "vector/walk.h"
 
 cpr_product_kind cpr_f32_kind(void)
 {
@@ -34,7 +35,7 @@ static cpr_status check_gemm(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, op->n_tensors == 5 && op->n_args == 2);
     const cpr_tensor *a = op->tensor[A], *b = op->tensor[B], *bias = op->tensor[BIAS];
     const cpr_tensor *residual = op->tensor[RESIDUAL], *c = op->tensor[C];
-    CPR_REQUIRE(name, a && b && c && rows_of_floats(a) && rows_of_floats(c));
+    CPR_REQUIRE(name, a && b && c && rows_of_floats(a) && rows_of_floats(c) && cpr_is_output(c));
     CPR_REQUIRE(name, b->dtype == CPR_F32 && b->rank == 4 && b->dim[3] == CPR_PANEL);
     CPR_REQUIRE(name, a->dim[0] == c->dim[0] && a->dim[1] == c->dim[1] && a->dim[2] == b->dim[2]);
     CPR_REQUIRE(name, b->dim[0] == 1 || b->dim[0] == c->dim[0]);
@@ -79,7 +80,7 @@ static cpr_status check_conv(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, op->n_tensors == 5 && op->n_args == N_ARGS);
     const cpr_tensor *in = op->tensor[IN], *weights = op->tensor[WEIGHTS], *bias = op->tensor[CONV_BIAS];
     const cpr_tensor *residual = op->tensor[CONV_RESIDUAL], *out = op->tensor[OUT];
-    CPR_REQUIRE(name, in && weights && out && cpr_channels_last(in, CPR_F32) && cpr_channels_last(out, CPR_F32));
+    CPR_REQUIRE(name, in && weights && out && cpr_channels_last(in, CPR_F32) && cpr_channels_last(out, CPR_F32) && cpr_is_output(out));
     CPR_REQUIRE(name, !residual || cpr_channels_last(residual, CPR_F32));
     const cpr_window w = cpr_window_read(op, 0);
     const int64_t groups = op->args[GROUPS];

@@ -2,6 +2,7 @@
 #include "gemm_s8/gemm_s8.h"
 
 #include "product/image.h"
+#include "vector/walk.h"
 
 cpr_product_kind cpr_s8_kind(int32_t store)
 {
@@ -61,7 +62,7 @@ static cpr_status check_gemm(const cpr_op *op, int64_t *scratch_bytes)
     (void)scratch_bytes;
     CPR_REQUIRE(name, op->n_tensors == 6 && op->n_args == EPILOGUE_ARGS);
     const cpr_tensor *a = op->tensor[A], *b = op->tensor[B], *c = op->tensor[C], *residual = op->tensor[RESIDUAL];
-    CPR_REQUIRE(name, a && b && c && a->dtype == CPR_U8 && rows_of(a) && rows_of(c) && is_packed(b));
+    CPR_REQUIRE(name, a && b && c && a->dtype == CPR_U8 && rows_of(a) && rows_of(c) && is_packed(b) && cpr_is_output(c));
     CPR_REQUIRE(name, a->dim[0] == c->dim[0] && a->dim[1] == c->dim[1] && a->dim[2] <= CPR_S8_MAX_K);
     CPR_REQUIRE(name, b->dim[2] == 1 && b->dim[3] == (a->dim[2] + 3) / 4 && b->dim[1] * CPR_PANEL >= c->dim[2]);
     CPR_REQUIRE(name, b->dim[0] == 1 || b->dim[0] == c->dim[0]);
@@ -116,7 +117,7 @@ static cpr_status check_conv(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, op->n_tensors == 6 && op->n_args == N_ARGS);
     const cpr_tensor *in = op->tensor[IN], *weights = op->tensor[WEIGHTS], *out = op->tensor[OUT];
     const cpr_tensor *residual = op->tensor[CONV_RESIDUAL];
-    CPR_REQUIRE(name, in && weights && out && cpr_channels_last(in, CPR_U8) && cpr_channels_last(out, out->dtype));
+    CPR_REQUIRE(name, in && weights && out && cpr_channels_last(in, CPR_U8) && cpr_channels_last(out, out->dtype) && cpr_is_output(out));
     CPR_REQUIRE(name, !residual || cpr_channels_last(residual, residual->dtype));
     CPR_REQUIRE(name, op->args[PADDING] >= 0 && op->args[PADDING] <= 255);
     const cpr_window w = cpr_window_read(op, 0);

@@ -43,6 +43,8 @@ static cpr_status read_tensor(const int64_t *word, int32_t index, int32_t n_base
     const int64_t size = cpr_dtype_bytes(t->dtype);
     if (size == 0)
         return cpr_fail(CPR_ERR_UNSUPPORTED, "tensor %d: no kernels for dtype %d", index, t->dtype);
+    if (offset % size)
+        return cpr_fail(CPR_ERR_ARGUMENT, "tensor %d: its offset is not a whole number of elements", index);
     int64_t low = 0, high = 0, count = 1;
     bool bad = false, empty = false;
     for (int32_t i = 0; i < t->rank; i++) {
@@ -113,7 +115,7 @@ cpr_status cpr_call(int32_t opcode, int32_t n_tensors, const int64_t *words, voi
         memcpy(word, words + (int64_t)i * CPR_TENSOR_WORDS, sizeof word);
         operands[i] = word[0] < 0 ? -1 : i; /* base -1: absent */
         word[0] = 0;
-        word[1] = whole / 2;
+        word[1] = whole / 2 / ALIGN * ALIGN;
         const cpr_status status = operands[i] < 0 ? CPR_OK : read_tensor(word, i, 1, &whole, &tensors[i]);
         if (status)
             return status;

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.reference.registry import find
+from ..backend.reference.registry import evaluate, find
 from ..dtype import DType
 from ..errors import NativeUnsupportedError
 from ..graph.graph import Array, Attribute, Node, captured
 from ..graph.rules.registry import Info
 from ..native.library import opcode
 from .program import Record
-from .registry import NotLowered
+from .registry import INTEGERS, NotLowered
 from .view import (
     Buffer,
     Kind,
@@ -49,6 +49,34 @@ class HostCall:
 Step = Record | HostCall
 
 
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """A float value that exists only as codes: scale * (codes - zero_point).
+
+    Attributes:
+        codes: the name of the integer value.
+        scale: float32, one number or one per element of ``axis``.
+        zero_point: of the codes' type, shaped like ``scale``.
+        axis: where several scales lie.
+        node: the DequantizeLinear that says so.
+    """
+
+    codes: str
+    scale: Array
+    zero_point: Array
+    axis: int
+    node: Node
+
+    def same_grid(self, other: Quantized) -> bool:
+        """Whether both have one scale and zero point, and these are equal."""
+        return (
+            self.scale.size == other.scale.size == 1
+            and self.zero_point.dtype == other.zero_point.dtype
+            and float(self.scale.reshape(())) == float(other.scale.reshape(()))
+            and int(self.zero_point.reshape(())) == int(other.zero_point.reshape(()))
+        )
+
+
 @dataclass(slots=True)
 class Part:
     """Where a value belongs inside the concatenation that reads it."""
@@ -71,6 +99,7 @@ class Lowering:
     steps: list[Step] = field(default_factory=list)
     views: dict[str, View] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
+    quantized: dict[str, Quantized] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._consumers: dict[str, list[Node]] = {}
@@ -100,7 +129,15 @@ class Lowering:
         """Return the contents of a value if they are known while planning."""
         if name in self.constants:
             return self.constants[name]
-        return self.infos[name].value if name in self.infos else None
+        known = self.infos[name].value if name in self.infos else None
+        if known is None and name in self.quantized:
+            codes = self.value(self.quantized[name].codes)
+            if codes is not None:
+                node = self.quantized[name].node
+                given = [codes, *(self.value(n) for n in node.inputs[1:])]
+                (known,) = evaluate(node.op, given, node.attributes, where=node.label)
+                self.constants[name] = known
+        return known
 
     def optional(self, node: Node, index: int) -> str:
         """Return the name of input ``index``, "" if it is omitted."""
@@ -115,7 +152,7 @@ class Lowering:
 
     def is_ready(self, name: str) -> bool:
         """Whether a value can be read by the record emitted next."""
-        return name in self.views or self.value(name) is not None
+        return name in self.views or name in self.quantized or self.value(name) is not None
 
     # ---- values ----
 
@@ -123,9 +160,12 @@ class Lowering:
         """Return where a value lies."""
         if name not in self.views:
             value = self.value(name)
-            if value is None:
+            if value is not None:
+                self.views[name] = self.constant(value)
+            elif name in self.quantized:
+                self._dequantize(self.quantized[name], name)
+            else:
                 raise KeyError(name)
-            self.views[name] = self.constant(value)
         return self.views[name]
 
     def constant(self, array: Array) -> View:
@@ -151,6 +191,14 @@ class Lowering:
         """Return new arena memory for an intermediate result."""
         buffer = Buffer(Kind.ARENA, self._bytes(shape, dtype))
         return View(buffer, 0, dtype, tuple(shape), layout(shape))
+
+    def defer(self, name: str, found: Quantized) -> None:
+        """Let a float value be its codes until somebody reads it as floats."""
+        self.quantized[name] = found
+        if found.codes in self.views:
+            key = id(self.views[found.codes].buffer)
+            readers = len(self._consumers.get(name, [])) + (name in self.outputs)
+            self._pending[key] = self._pending.get(key, 0) + readers
 
     def output(
         self,
@@ -220,6 +268,12 @@ class Lowering:
             wide = [None if view is None else view.expand(out.shape) for view in operands]
             self.emit(kernel, collapse(wide), args)
 
+    def elementwise_table(self, source: View, table: View, target: View) -> None:
+        """Append a look-up of every byte of ``source`` in 256 entries."""
+        if target.size:
+            found = collapse([source, target])
+            self.emit("lut_u8", [found[0], table, found[1]])
+
     def copy(self, source: View, target: View) -> None:
         """Copy elements between views of one shape."""
         self.elementwise("copy", [source, target])
@@ -252,17 +306,26 @@ class Lowering:
         if id(node) in self.done:
             return
         mark, views, pending = len(self.steps), dict(self.views), dict(self._pending)
-        done = set(self.done)
+        done, quantized = set(self.done), dict(self.quantized)
         self._label = node.label
         try:
             if function is None:
                 raise NotLowered("no kernel for this operator")
-            function(self, node)
+            if not self._on_codes(node):
+                function(self, node)
         except NotLowered as reason:
             del self.steps[mark:]
             self.views, self._pending, self.done = views, pending, done
+            self.quantized = quantized
             self.host(node, str(reason))
         self.finish(node)
+
+    def _on_codes(self, node: Node) -> bool:
+        """Plan a node on codes, if an input has them and its operator can read them."""
+        if node.domain or not any(name in self.quantized for name in node.inputs):
+            return False
+        integer = INTEGERS.get(node.op)
+        return integer is not None and integer(self, node)
 
     def finish(self, node: Node) -> None:
         """Mark a node as planned: its inputs have one reader less."""
@@ -270,7 +333,8 @@ class Lowering:
             return
         self.done.add(id(node))
         for name in dict.fromkeys([*node.inputs, *captured(node)]):
-            key = id(self.views[name].buffer) if name in self.views else 0
+            held = self.quantized[name].codes if name in self.quantized else name
+            key = id(self.views[held].buffer) if held in self.views else 0
             if key in self._pending:
                 self._pending[key] -= 1
 
@@ -306,6 +370,17 @@ class Lowering:
     @staticmethod
     def _bytes(shape: Sequence[int], dtype: DType) -> int:
         return prod(shape) * dtype.numpy.itemsize
+
+    def _dequantize(self, found: Quantized, name: str) -> None:
+        """Emit the record that makes the floats."""
+        codes = self.view(found.codes)
+        shape = [1] * len(codes.shape)
+        if found.scale.size > 1:
+            shape[found.axis] = found.scale.size
+        scale, zero = (self.constant(a.reshape(shape)) for a in (found.scale, found.zero_point))
+        out = self.temp(codes.shape, DType.FLOAT32, self.like(found.codes))
+        self.define(name, out)
+        self.elementwise("dequantize_linear", [codes, scale, zero, out])
 
     def _find_parts(self) -> dict[str, Part]:
         found: dict[str, Part] = {}

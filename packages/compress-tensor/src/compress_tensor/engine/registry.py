@@ -19,6 +19,10 @@ Lower = Callable[["Lowering", Node], None]
 
 LOWERINGS: dict[tuple[str, str], Lower] = {}
 
+#: operators that can read codes: returns whether it did; tried before the lowering above
+Integer = Callable[["Lowering", Node], bool]
+INTEGERS: dict[str, Integer] = {}
+
 
 class NotLowered(Exception):  # noqa: N818 - a decision, not an error
     """libcore has no kernel for this use of the operator; the text says why."""
@@ -30,6 +34,17 @@ def lower(*ops: str, domain: str = "") -> Callable[[Lower], Lower]:
     def register(function: Lower) -> Lower:
         for op in ops:
             LOWERINGS[domain, op] = function
+        return function
+
+    return register
+
+
+def on_codes(*ops: str) -> Callable[[Integer], Integer]:
+    """Register the decorated function for these operators on quantized inputs."""
+
+    def register(function: Integer) -> Integer:
+        for op in ops:
+            INTEGERS[op] = function
         return function
 
     return register

@@ -67,7 +67,9 @@ def specialize(graph: Graph, infos: dict[str, Info]) -> Specialized:
             return found
         for name, info in zip(node.outputs, results, strict=False):
             if name:
-                found.infos[name] = Info(info.dtype, info.shape, info.value, name)
+                # Codes stay: they are what integer kernels read.
+                value = None if node.op == "DequantizeLinear" else info.value
+                found.infos[name] = Info(info.dtype, info.shape, value, name)
         named = [name for name in node.outputs if name]
         values = [found.infos[name].value for name in named]
         if all(value is not None for value in values):

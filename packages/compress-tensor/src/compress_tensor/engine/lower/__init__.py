@@ -2,10 +2,12 @@
 
 from ..registry import LOWERINGS, NotLowered
 from . import (
+    codes,
     conv,
     elementwise,
     index,
     integer,
+    integer_products,
     matrix,
     movement,
     normalize,
@@ -19,10 +21,12 @@ from . import (
 __all__ = [
     "LOWERINGS",
     "NotLowered",
+    "codes",
     "conv",
     "elementwise",
     "index",
     "integer",
+    "integer_products",
     "matrix",
     "movement",
     "normalize",

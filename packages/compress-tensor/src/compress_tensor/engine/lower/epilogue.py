@@ -66,9 +66,9 @@ def absorb(
             break
         if node.op in ("Add", "Sum") and len(node.inputs) == 2:
             other = node.inputs[1 - node.inputs.index(found.output)]
-            per_channel = None if found.residual else _per_channel(ctx, other, shape, axis)
-            if per_channel is not None:
-                found.bias = per_channel if found.bias is None else found.bias + per_channel
+            bias_too = None if found.residual else per_channel(ctx, other, shape, axis)
+            if bias_too is not None:
+                found.bias = bias_too if found.bias is None else found.bias + bias_too
             elif residual and not found.residual and _is_residual(ctx, other, shape):
                 found.residual = other
             else:
@@ -86,7 +86,7 @@ def absorb(
     return found
 
 
-def _per_channel(ctx: Lowering, name: str, shape: tuple[int, ...], axis: int) -> Array | None:
+def per_channel(ctx: Lowering, name: str, shape: tuple[int, ...], axis: int) -> Array | None:
     """Return a constant as one float per channel, if it varies along ``axis`` only."""
     value = ctx.value(name)
     if value is None or value.dtype != np.float32 or value.ndim > len(shape):
@@ -101,7 +101,7 @@ def _per_channel(ctx: Lowering, name: str, shape: tuple[int, ...], axis: int) ->
 def _is_residual(ctx: Lowering, name: str, shape: tuple[int, ...]) -> bool:
     info = ctx.info(name)
     return (
-        name in ctx.views
+        ctx.is_ready(name)
         and info.shape == shape
         and info.dtype is DType.FLOAT32
         and ctx.value(name) is None

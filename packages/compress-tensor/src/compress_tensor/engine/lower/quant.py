@@ -1,10 +1,15 @@
-"""Quantize, dequantize, and what goes with them."""
+"""Quantize and dequantize.
+
+A dequantized value stays codes until a kernel asks for floats: integer kernels read the codes.
+"""
 
 from __future__ import annotations
 
+import numpy as np
+
 from ...dtype import DType
 from ...graph.graph import Node
-from ..lowering import Lowering
+from ..lowering import Lowering, Quantized
 from ..registry import lower, require
 from ..view import View
 
@@ -26,37 +31,77 @@ def along_axis(ctx: Lowering, name: str, x: View, axis: int) -> View:
     return found
 
 
-@lower("QuantizeLinear", "DequantizeLinear")
+@lower("QuantizeLinear")
 def quantize_linear(ctx: Lowering, node: Node) -> None:
-    """Plan the elementwise forms: clip(rint(x / scale) + zero) and (q - zero) * scale."""
-    x = ctx.view(node.inputs[0])
+    """Plan clip(rint(x / scale) + zero); an alias where x already lies on that grid."""
+    name, out_name = node.inputs[0], node.outputs[0]
+    target = ctx.info(out_name).dtype
     scale = ctx.info(node.inputs[1])
     require(scale.dtype is DType.FLOAT32, f"{scale.dtype.label} scales")
-    target = ctx.info(node.outputs[0]).dtype
-    if node.op == "QuantizeLinear":
-        require(x.dtype is DType.FLOAT32 and target in _CODES, f"{x.dtype.label} to {target.label}")
-    else:
-        require(x.dtype in (*_CODES, DType.INT32), f"{x.dtype.label} elements")
-        require(target is DType.FLOAT32, f"{target.label} results")
-    attributes = ctx.attributes(node)
-    axis = int(attributes["axis"]) % max(len(x.shape), 1)
+    if name in ctx.quantized:
+        grid = grid_of(ctx, node, out_name, target)
+        if grid is not None and ctx.quantized[name].same_grid(grid):
+            ctx.define(out_name, ctx.view(ctx.quantized[name].codes))
+            return
+    x = ctx.view(name)
+    require(x.dtype is DType.FLOAT32 and target in _CODES, f"{x.dtype.label} to {target.label}")
+    axis = int(ctx.attributes(node)["axis"]) % max(len(x.shape), 1)
     zero = ctx.optional(node, 2)
     operands = [along_axis(ctx, node.inputs[1], x, axis)]
     zeros = along_axis(ctx, zero, x, axis) if zero else None
-    out = ctx.output(node.outputs[0], ctx.like(node.inputs[0]))
-    kernel = "quantize_linear" if node.op == "QuantizeLinear" else "dequantize_linear"
-    ctx.elementwise(kernel, [x, *operands, zeros, out])
+    out = ctx.output(out_name, ctx.like(name))
+    ctx.elementwise("quantize_linear", [x, *operands, zeros, out])
+
+
+@lower("DequantizeLinear")
+def dequantize_linear(ctx: Lowering, node: Node) -> None:
+    """Defer (q - zero) * scale until floats are asked for."""
+    name, out_name = node.inputs[0], node.outputs[0]
+    dtype = ctx.info(name).dtype
+    require(dtype in (*_CODES, DType.INT32), f"{dtype.label} elements")
+    require(ctx.info(node.inputs[1]).dtype is DType.FLOAT32, "scales of another type")
+    target = ctx.info(out_name).dtype
+    require(target is DType.FLOAT32, f"{target.label} results")
+    grid = grid_of(ctx, node, name, dtype)
+    if grid is not None and out_name not in ctx.outputs:
+        ctx.view(name)
+        ctx.defer(out_name, grid)
+        return
+    x = ctx.view(name)
+    axis = int(ctx.attributes(node)["axis"]) % max(len(x.shape), 1)
+    zero = ctx.optional(node, 2)
+    operands = [along_axis(ctx, node.inputs[1], x, axis)]
+    zeros = along_axis(ctx, zero, x, axis) if zero else None
+    out = ctx.output(out_name, ctx.like(name))
+    ctx.elementwise("dequantize_linear", [x, *operands, zeros, out])
+
+
+def grid_of(ctx: Lowering, node: Node, codes: str, dtype: DType) -> Quantized | None:
+    """Return the grid of a QuantizeLinear or DequantizeLinear whose parameters are known."""
+    scale = ctx.value(node.inputs[1])
+    zero_name = ctx.optional(node, 2)
+    zero = ctx.value(zero_name) if zero_name else None
+    if scale is None or (zero_name and zero is None) or scale.ndim > 1:
+        return None
+    if zero is None:
+        zero = np.zeros(scale.shape, dtype.numpy)
+    rank = len(ctx.info(codes).dims)
+    axis = int(ctx.attributes(node)["axis"]) % max(rank, 1)
+    if scale.size > 1 and (rank == 0 or ctx.info(codes).dims[axis] != scale.size):
+        return None
+    return Quantized(codes, scale, zero.reshape(scale.shape), axis, node)
 
 
 @lower("DynamicQuantizeLinear")
 def dynamic_quantize_linear(ctx: Lowering, node: Node) -> None:
     """Plan quantization by the range of the tensor itself."""
-    x = ctx.contiguous(ctx.view(node.inputs[0]))
+    x = ctx.view(node.inputs[0])
     require(x.size > 0, "an empty tensor")
+    names = [*node.outputs, "", ""][:3]
     outs = [
         ctx.output(name) if name else ctx.temp(x.shape if i == 0 else (), dtype)
         for i, (name, dtype) in enumerate(
-            zip(node.outputs, (DType.UINT8, DType.FLOAT32, DType.UINT8), strict=True)
+            zip(names, (DType.UINT8, DType.FLOAT32, DType.UINT8), strict=True)
         )
     ]
     ctx.emit("dynamic_quantize_linear", [x, *outs])

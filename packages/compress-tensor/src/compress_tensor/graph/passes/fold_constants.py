@@ -1,6 +1,6 @@
 """Compute what depends on constants only, by the reference definitions.
 
-Left alone: random operators, nodes with subgraphs, results of more than 2**28 elements, and
+Left alone: DequantizeLinear (its codes are what integer kernels read), random operators, nodes with subgraphs, results of more than 2**28 elements, and
 whatever its definition refuses (compiling reports that with the node's name).
 """
 
@@ -14,6 +14,7 @@ from ..graph import Graph, Node
 from ..infer import COSTLY, RANDOM, infer_node, info_of
 
 MOST_ELEMENTS = 1 << 28
+KEPT = frozenset({"DequantizeLinear"})
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -30,7 +31,7 @@ def fold_constants(graph: Graph) -> Graph:
 def _fold(graph: Graph, node: Node) -> bool:
     """Compute the node's outputs into the constants, if that can be done."""
     known = all(not name or name in graph.constants for name in node.inputs)
-    if not known or node.op in RANDOM | COSTLY or any(True for _ in node.subgraphs()):
+    if not known or node.op in RANDOM | COSTLY | KEPT or any(True for _ in node.subgraphs()):
         return False
     if not node.inputs and node.op not in ("Constant", "EyeLike"):
         return False
