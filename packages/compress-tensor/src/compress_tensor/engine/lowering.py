@@ -15,6 +15,7 @@ from ..errors import NativeUnsupportedError
 from ..graph.graph import Array, Attribute, Node, captured
 from ..graph.rules.registry import Info
 from ..native.library import opcode
+from .parts import find_parts
 from .program import Record
 from .registry import INTEGERS, NotLowered
 from .view import (
@@ -77,15 +78,6 @@ class Quantized:
         )
 
 
-@dataclass(slots=True)
-class Part:
-    """Where a value belongs inside the concatenation that reads it."""
-
-    node: Node
-    axis: int
-    start: int
-
-
 @dataclass
 class Lowering:
     """The state of planning one specialised list of nodes."""
@@ -108,7 +100,7 @@ class Lowering:
                 if name:
                     self._consumers.setdefault(name, []).append(node)
         self._pending: dict[int, int] = {}
-        self._parts = self._find_parts()
+        self._parts = find_parts(self.nodes, self.infos, self.constants)
         self._label = ""
         for name in self.inputs:
             info = self.infos[name]
@@ -382,26 +374,11 @@ class Lowering:
         self.define(name, out)
         self.elementwise("dequantize_linear", [codes, scale, zero, out])
 
-    def _find_parts(self) -> dict[str, Part]:
-        found: dict[str, Part] = {}
-        for node in self.nodes:
-            if node.op != "Concat" or node.domain:
-                continue
-            shape = self.infos[node.outputs[0]].shape
-            if shape is None:
-                continue
-            axis, start = int(node.attributes["axis"]) % max(len(shape), 1), 0
-            for name in node.inputs:
-                if node.inputs.count(name) == 1 and name not in self.constants:
-                    found.setdefault(name, Part(node, axis, start))
-                start += self.infos[name].dims[axis]
-        return found
-
     def _part_of_concat(self, name: str, accepts: Accepts) -> View | None:
         part = self._parts.get(name)
         if part is None or name in self.outputs:
             return None
-        whole = part.node.outputs[0]
+        whole = part.whole
         if whole not in self.views:
             info = self.infos[whole]
             if len(info.dims) == 4 and part.axis == 1:

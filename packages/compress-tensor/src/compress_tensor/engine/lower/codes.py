@@ -12,6 +12,7 @@ from ...dtype import DType
 from ...graph.graph import Array, Node
 from ...graph.rules.registry import Info
 from ..lowering import Lowering, Quantized
+from ..parts import codes_name
 from ..registry import LOWERINGS, on_codes
 from .elementwise import UNARY, clip_bounds
 from .quant import grid_of
@@ -118,9 +119,31 @@ def move(ctx: Lowering, node: Node) -> bool:
     return True
 
 
+@on_codes("Pad")
+def pad(ctx: Lowering, node: Node) -> bool:
+    """Pad codes: a border of real zeros is one of zero points, the other modes move codes."""
+    grid = bytes_of(ctx, node.inputs[0])
+    if grid is None or node.outputs[0] in ctx.outputs:
+        return False
+    value_name = ctx.optional(node, 2)
+    value = ctx.value(value_name) if value_name else np.zeros(1, np.float32)
+    if value is None or value.any():
+        return False
+    zero = f"{node.outputs[0]}/zero"
+    ctx.constants[zero] = grid.zero_point
+    ctx.infos[zero] = Info(DType.of(grid.zero_point.dtype), grid.zero_point.shape, None, zero)
+    codes = _codes_of(ctx, node.outputs[0], grid)
+    shadow = node.copy()
+    shadow.inputs = [grid.codes, node.inputs[1], zero, *node.inputs[3:]]
+    shadow.outputs = [codes]
+    LOWERINGS["", "Pad"](ctx, shadow)
+    ctx.defer(node.outputs[0], replace(grid, codes=codes))
+    return True
+
+
 def _codes_of(ctx: Lowering, name: str, grid: Quantized) -> str:
     """Declare the codes of a value under a name of their own."""
-    codes = f"{name}/codes"
+    codes = codes_name(name)
     info = ctx.info(name)
     ctx.infos[codes] = Info(DType.of(grid.zero_point.dtype), info.shape, None, codes)
     return codes
