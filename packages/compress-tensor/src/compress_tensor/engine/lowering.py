@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backend.reference.registry import evaluate, find
 from ..dtype import DType
-from ..errors import NativeUnsupportedError
+from ..errors import NativeUnsupportedError, ShapeError
 from ..graph.graph import Array, Attribute, Node, captured
 from ..graph.rules.registry import Info
 from ..native.library import opcode
@@ -28,6 +28,13 @@ from .view import (
     storage_order,
     strides_in_order,
 )
+
+#: what wrong attributes may raise inside a lowering
+OWN_ERRORS = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, ShapeError),
+    *(TypeError, ValueError),
+)
+FAILED = "the lowering failed"  #: what a report then says
 
 Layout = Callable[[Sequence[int]], tuple[int, ...]]
 Accepts = Callable[[View], bool]
@@ -305,11 +312,13 @@ class Lowering:
                 raise NotLowered("no kernel for this operator")
             if not self._on_codes(node):
                 function(self, node)
-        except NotLowered as reason:
+        except (NotLowered, *OWN_ERRORS) as reason:
+            # A defect, or attributes that make no sense: the definition then says which.
             del self.steps[mark:]
             self.views, self._pending, self.done = views, pending, done
             self.quantized = quantized
-            self.host(node, str(reason))
+            known = isinstance(reason, NotLowered)
+            self.host(node, str(reason) if known else f"{FAILED} ({reason!r})")
         self.finish(node)
 
     def _on_codes(self, node: Node) -> bool:

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from functools import cache
+
+from ..errors import ShapeError
 
 ALIGNMENT = 64
+
+
+@cache
+def physical_bytes() -> int:
+    """Return the memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def require_memory(nbytes: int, what: str) -> None:
+    """Refuse, before anything is allocated, what no run on this machine can hold.
+
+    Raises:
+        ShapeError: if ``what`` needs more than the machine has.
+    """
+    if nbytes > physical_bytes():
+        raise ShapeError(
+            f"{what} needs {nbytes / 1e9:,.1f} GB of memory, "
+            f"this machine has {physical_bytes() / 1e9:,.1f} GB; run smaller shapes"
+        )
 
 
 def assign_offsets(lives: Sequence[tuple[int, int, int]]) -> tuple[list[int], int]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
+from ..graph.graph import Node
 from .fuse import fuse
 from .lower import LOWERINGS
 from .lowering import HostCall, Lowering, Step, WeightCache
+from .memory import require_memory
 from .program import Program, Record, place
 from .run import Plan, Planned
 from .specialize import Specialized, without_dead
-from .view import View
+from .view import Kind, View
 from .widen import widen
 
 
@@ -38,6 +41,7 @@ def make_plan(
     fixed = [name for name in outputs if name not in unknown]
     ctx = Lowering(part.infos, part.constants, list(inputs), fixed, nodes, weights)
     report: list[Planned] = []
+    _require_values(nodes, part)
     for node in nodes:
         before = len(ctx.steps)
         if id(node) in ctx.done:
@@ -51,6 +55,20 @@ def make_plan(
         report.append(Planned(node.label, _how(ctx.steps[before:])))
     ctx.results()
     return _assemble(ctx, part, inputs, outputs, threads, report)
+
+
+def _require_values(nodes: Sequence[Node], part: Specialized) -> None:
+    """Refuse values that no memory holds.
+
+    Raises:
+        ShapeError: naming the first such value and its node.
+    """
+    for node in nodes:
+        for name in node.outputs:
+            info = part.infos[name] if name else None
+            if info is not None and info.shape is not None:
+                nbytes = prod(info.shape) * info.dtype.numpy.itemsize
+                require_memory(nbytes, f"{node.label}: {name!r} of shape {list(info.shape)}")
 
 
 def _how(steps: Sequence[Step]) -> str:
@@ -78,6 +96,8 @@ def _assemble(
     results = {name: ctx.views[name] for name in outputs if name in ctx.views}
     uses.append((len(ctx.steps), list(results.values())))
     offsets, arena_bytes, bases = place(uses)
+    made = sum(buffer.nbytes for buffer in bases if buffer.kind is Kind.OUTPUT)
+    require_memory(arena_bytes + made, "a run with inputs of these shapes")
     steps: list[Program | HostCall] = []
     segment: list[Record] = []
     total = arena_bytes

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, ShapeError
 from ..graph.graph import Array
 from ..graph.interpret import compute
 from ..graph.rules.registry import Info
@@ -28,6 +29,18 @@ class Planned:
     how: str
 
 
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return new memory.
+
+    Raises:
+        ShapeError: if there is not enough.
+    """
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError as error:
+        raise ShapeError(f"there is not enough memory to run this: {error}") from error
+
+
 class Arenas:
     """Arena memory of a plan, kept for the next run; each run has one to itself."""
 
@@ -40,7 +53,7 @@ class Arenas:
         with self._lock:
             if self._free:
                 return self._free.pop()
-        raw = np.empty(nbytes + _ALIGN, np.uint8)
+        raw = _empty((nbytes + _ALIGN,), np.dtype(np.uint8))
         start = -raw.ctypes.data % _ALIGN
         return raw[start : start + nbytes]
 
@@ -145,7 +158,7 @@ class _Run:
             self.arrays[slot] = array
             self.addresses[slot + 1] = array.__array_interface__["data"][0]
         for slot, shape, dtype in plan._made:
-            array = np.empty(shape, dtype)
+            array = _empty(shape, dtype)
             self.arrays[slot] = array
             self.addresses[slot + 1] = array.__array_interface__["data"][0]
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..backend import reference as _definitions
 from ..backend.reference.registry import evaluate
 from ..dtype import DType
-from ..errors import InputError, ShapeError
+from ..errors import CompressError, InputError, ShapeError
 from .flow import FLOW
 from .graph import Array, Graph, Node, captured
 
@@ -77,7 +77,7 @@ def _reads(node: Node) -> list[str]:
 def compute(node: Node, inputs: list[Any], scope: Mapping[str, Any]) -> list[Any]:
     """Return the outputs of one node; its subgraphs read captured names from ``scope``."""
     if not node.domain and node.op in FLOW:
-        return {"If": _if, "Loop": _loop, "Scan": _scan}[node.op](node, inputs, scope)
+        return _flow(node, inputs, scope)
     return evaluate(
         node.op,
         inputs,
@@ -86,6 +86,17 @@ def compute(node: Node, inputs: list[Any], scope: Mapping[str, Any]) -> list[Any
         domain=node.domain,
         where=node.label,
     )
+
+
+def _flow(node: Node, inputs: list[Any], scope: Mapping[str, Any]) -> list[Any]:
+    try:
+        return {"If": _if, "Loop": _loop, "Scan": _scan}[node.op](node, inputs, scope)
+    except CompressError:
+        raise
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+        raise ShapeError(f"{node.label}: inputs or bodies do not fit ({error})") from error
+    except MemoryError as error:
+        raise ShapeError(f"{node.label}: there is not enough memory for its results") from error
 
 
 def _call(graph: Graph, arguments: Sequence[Any], scope: Mapping[str, Any]) -> list[Any]:

@@ -150,6 +150,8 @@ def evaluate(
         raise
     except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
         raise ShapeError(f"{where or op}: inputs or attributes do not fit ({error})") from error
+    except MemoryError as error:
+        raise ShapeError(f"{where or op}: there is not enough memory for its results") from error
     return [_array(r) for r in (result if isinstance(result, tuple) else (result,))]
 
 

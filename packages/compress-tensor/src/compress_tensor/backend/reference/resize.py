@@ -16,6 +16,8 @@ from .cast import convert
 from .common import axes_of, ints
 from .registry import reference
 
+MOST_WEIGHTS = 1 << 26  #: of one axis; images and sounds need some thousands
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -125,12 +127,18 @@ def cubic(distance: Array, a: float) -> Array:
     return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
 
 
-def weight_matrix(
+def weight_bands(
     axis: Axis, x: Array, mode: str, a: float, antialias: int, exclude_outside: int
-) -> Array:
-    """Return the weights of every input (columns) in every output (rows)."""
+) -> tuple[Array, Array]:
+    """Return for each output the first input that it reads, and the weights of it and the next.
+
+    Raises:
+        ShapeError: if the mode is unknown, or there would be too many weights.
+    """
     stretch = min(axis.scale, 1.0) if antialias and axis.scale else 1.0
     support = ceil((1 if mode == "linear" else 2) / stretch)
+    if axis.output * support > MOST_WEIGHTS:
+        raise ShapeError(f"resizing {axis.length} to {axis.output} takes too many weights")
     taps = np.floor(x)[:, None].astype(np.int64) + np.arange(1 - support, support + 1)
     distance = (taps - x[:, None]) * stretch
     if mode == "linear":
@@ -143,10 +151,22 @@ def weight_matrix(
         weights = np.where((taps >= 0) & (taps < axis.length), weights, 0.0)
     total = weights.sum(axis=1, keepdims=True)
     weights = weights / np.where(total == 0, 1.0, total)
-    matrix = np.zeros((axis.output, axis.length))
+    width = min(2 * support, axis.length)
+    starts = taps[:, 0].clip(0, axis.length - width)
+    bands = np.zeros((axis.output, width))
     rows = np.broadcast_to(np.arange(axis.output)[:, None], taps.shape)
-    np.add.at(matrix, (rows, taps.clip(0, max(axis.length - 1, 0))), weights)
-    return matrix
+    # Inputs past the border count for the one on the border.
+    np.add.at(bands, (rows, taps.clip(0, max(axis.length - 1, 0)) - starts[:, None]), weights)
+    return starts, bands
+
+
+def _weighted(source: Array, starts: Array, bands: Array) -> Array:
+    """Return sums of neighbours on the last axis."""
+    weights = bands.astype(source.dtype)
+    found = np.zeros((*source.shape[:-1], len(starts)), source.dtype)
+    for tap in range(bands.shape[1]):
+        found += source[..., starts + tap] * weights[:, tap]
+    return found
 
 
 def floats(values: Array | None) -> list[float] | None:
@@ -203,9 +223,8 @@ def resize(
             index = nearest(x, nearest_mode).clip(0, max(axis.length - 1, 0))
             result = np.take(result, index, axis=at)
         else:
-            matrix = weight_matrix(axis, x, mode, cubic_coeff_a, antialias, exclude_outside)
-            moved = np.moveaxis(result, at, -1) @ matrix.T.astype(result.dtype)
-            result = np.moveaxis(moved, -1, at)
+            bands = weight_bands(axis, x, mode, cubic_coeff_a, antialias, exclude_outside)
+            result = np.moveaxis(_weighted(np.moveaxis(result, at, -1), *bands), -1, at)
     if crops and outside.any():
         fill = convert(np.array(extrapolation_value, np.float32), DType.of(result.dtype))
         result = np.where(outside, fill, result)

@@ -116,8 +116,10 @@ def _counts(
 ) -> dict[int, int]:
     """Return the occurrences of each gram, with 0 to ``skips`` words between its words."""
     found: dict[int, int] = {}
-    for n in range(low, high + 1):
-        for step in range(1, (skips if n > 1 else 0) + 2):
+    for n in range(max(low, 1), min(high, len(words)) + 1):
+        # Wider steps than these reach past the end.
+        widest = min(skips + 1, (len(words) - 1) // (n - 1)) if n > 1 else 1
+        for step in range(1, widest + 1):
             for first in range(len(words) - (n - 1) * step):
                 place = grams.get(tuple(words[first : first + (n - 1) * step + 1 : step]))
                 if place is not None:

@@ -68,8 +68,10 @@ def slice_(ctx: Lowering, node: Node) -> None:
     values = [ctx.value(name) if name else None for name in node.inputs[1:]]
     require(values[0] is not None and values[1] is not None, "bounds are not known")
     starts, ends = (np.asarray(v).reshape(-1).tolist() for v in values[:2])
-    axes = range(len(starts)) if len(values) < 3 or values[2] is None else values[2].tolist()
-    steps = [1] * len(starts) if len(values) < 4 or values[3] is None else values[3].tolist()
+    axes, steps = (
+        default if len(values) <= n or (value := values[n]) is None else value.reshape(-1).tolist()
+        for n, default in ((2, list(range(len(starts)))), (3, [1] * len(starts)))
+    )
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         axis = int(axis) % len(view.shape)
         chosen = range(
@@ -122,7 +124,7 @@ def tile(ctx: Lowering, node: Node) -> None:
     assert repeats is not None
     out = ctx.output(node.outputs[0])
     # Seen as [r0, d0, r1, d1, ...], the repeats are dimensions of stride 0.
-    pairs = zip(repeats.tolist(), view.shape, strict=True)
+    pairs = zip(repeats.reshape(-1).tolist(), view.shape, strict=True)
     target = out.reshape([n for pair in pairs for n in pair])
     assert target is not None
     for axis in range(len(view.shape)):
@@ -144,9 +146,9 @@ def pad(ctx: Lowering, node: Node) -> None:
     require(axes is not None, "axes are not known")
     assert axes is not None
     before, after = [0] * len(view.shape), [0] * len(view.shape)
-    for n, axis in enumerate(axes.tolist()):
-        before[axis] = int(pads[n])
-        after[axis] = int(pads[n + len(axes)])
+    widths = pads.reshape(2, -1).tolist()
+    for axis, low, high in zip(axes.reshape(-1).tolist(), *widths, strict=True):
+        before[axis], after[axis] = int(low), int(high)
     if mode != "constant":
         _pad_by_index(ctx, node, view, before, after, mode)
         return

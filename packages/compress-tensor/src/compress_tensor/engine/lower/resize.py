@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...backend.reference.resize import Axis, coordinates, floats, nearest, resized, weight_matrix
+from ...backend.reference.resize import Axis, coordinates, floats, nearest, resized, weight_bands
 from ...dtype import DType
 from ...graph.graph import Array, Attribute, Node
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View
 from .elementwise import MOVABLE
-
-MOST_TAPS = 1 << 20  #: elements of a weight table
 
 
 @lower("Resize", "Upsample")
@@ -83,9 +81,8 @@ def _by_weights(
     kind, a = attributes["mode"], float(attributes["cubic_coeff_a"])
     flags = (int(attributes["antialias"]), int(attributes["exclude_outside"]))
     for n, (at, axis) in enumerate(axes.items()):
-        require(axis.output * axis.length <= MOST_TAPS, "a weight table of this size")
-        matrix = weight_matrix(axis, coordinates(axis, mode), kind, a, *flags)
-        starts, weights = banded(matrix.astype(np.float32))
+        first, bands = weight_bands(axis, coordinates(axis, mode), kind, a, *flags)
+        starts, weights = trimmed(first, bands)
         if n == len(axes) - 1:
             out = ctx.output(node.outputs[0], ctx.like(node.inputs[0]))
         else:
@@ -95,13 +92,11 @@ def _by_weights(
         x = out
 
 
-def banded(matrix: Array) -> tuple[Array, Array]:
-    """Return a matrix as the first column of each row's band (int32) and the bands (float32)."""
-    rows, columns = matrix.shape
-    used = matrix != 0
-    first = np.where(used.any(axis=1), used.argmax(axis=1), 0)
-    last = np.where(used.any(axis=1), columns - 1 - used[:, ::-1].argmax(axis=1), 0)
-    taps = int((last - first).max()) + 1
-    starts = np.minimum(first, columns - taps)
-    picked = starts[:, None] + np.arange(taps)
-    return starts.astype(np.int32), np.take_along_axis(matrix, picked, axis=1).reshape(rows, taps)
+def trimmed(starts: Array, bands: Array) -> tuple[Array, Array]:
+    """Return bands as int32 and float32, without outer columns that hold nothing but 0."""
+    weights = np.ascontiguousarray(bands, np.float32)
+    used = np.flatnonzero((weights != 0).any(axis=0))
+    if used.size:
+        weights = np.ascontiguousarray(weights[:, used[0] : used[-1] + 1])
+        starts = starts + used[0]
+    return starts.astype(np.int32), weights
