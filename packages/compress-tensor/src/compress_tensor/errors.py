@@ -27,6 +27,10 @@ class InputError(CompressError, ValueError):
     """Data handed in has a wrong name, shape, type or value."""
 
 
+class OutOfRangeError(InputError, IndexError):
+    """An index names an element that does not exist."""
+
+
 class FileError(CompressError, OSError):
     """A file cannot be read or written, or does not contain what it should."""
 
