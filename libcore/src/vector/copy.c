@@ -18,10 +18,10 @@ static cpr_status check_fill(const cpr_op *op, int64_t *scratch_bytes)
     static void fill_##t(const void *context, int64_t n, char *const *data, uint32_t scalars) \
     {                                                                                         \
         (void)scalars;                                                                        \
-        t value;                                                                              \
+        t value, *out = (t *)data[0];                                                         \
         memcpy(&value, context, sizeof value);                                                \
         for (int64_t i = 0; i < n; i++)                                                       \
-            ((t *)data[0])[i] = value;                                                        \
+            out[i] = value;                                                                   \
     }
 
 FILL(uint8_t)

@@ -16,6 +16,7 @@ from ..errors import InputError, UnsupportedError
 from ..graph.graph import Array, Graph, Value, captured
 from ..graph.passes import optimize
 from ..graph.rules.registry import Info
+from ..graph.support import require_operators
 from ..native.library import Pool
 from .lowering import WeightCache
 from .plan import make_plan
@@ -145,6 +146,10 @@ class Session:
         graph: the model; it is not changed.
         threads: how many threads a run may use; by default all processors.
         outputs: names of values to return, by default the graph's outputs.
+
+    Raises:
+        GraphError: if the graph is not well formed.
+        UnsupportedError: naming every operator without definition, and its nodes.
     """
 
     def __init__(
@@ -245,7 +250,9 @@ class Session:
                             raise InputError(f"the graph has no value {name!r} to return")
                     graph = graph.copy()
                     graph.outputs = [graph.values.get(n, Value(n)) for n in outputs]
-                self._stages[outputs] = Stage(optimize(graph), set(), self._weights, self.threads)
+                graph = optimize(graph)
+                require_operators(graph)
+                self._stages[outputs] = Stage(graph, set(), self._weights, self.threads)
             return self._stages[outputs]
 
     def _checked(self, feeds: Mapping[str, Any]) -> dict[str, Array]:

@@ -18,6 +18,7 @@ from .elementwise import UNARY, clip_bounds
 from .quant import grid_of
 
 BYTES = (DType.UINT8, DType.INT8)
+MOST_PIXELS = 1 << 22  #: of a mean whose sum stays inside int32
 
 
 @dataclass
@@ -246,5 +247,36 @@ def combine(ctx: Lowering, node: Node) -> bool:
     else:
         kernel, factors = "add_q8", [float(one / target), float(other / target)]
     ctx.elementwise(kernel, [*views, out], [za, zb, *factors, low, high, zo])
+    chain.finish(ctx)
+    return True
+
+
+@on_codes("GlobalAveragePool", "AveragePool")
+def mean(ctx: Lowering, node: Node) -> bool:
+    """Average the codes of a whole image."""
+    grid = bytes_of(ctx, node.inputs[0])
+    chain = requantized(ctx, node.outputs[0])
+    if grid is None or chain.grid is None or len(ctx.info(node.inputs[0]).dims) != 4:
+        return False
+    if grid.zero_point.dtype != np.uint8 or chain.grid.zero_point.dtype != np.uint8:
+        return False
+    view = ctx.view(grid.codes)
+    height, width = view.shape[2:]
+    if node.op == "AveragePool":
+        attributes = ctx.attributes(node)
+        whole = tuple(attributes["kernel_shape"]) == (height, width)
+        if (
+            not whole
+            or ctx.info(node.outputs[0]).dims[2:] != (1, 1)
+            or any(attributes["pads"] or [])
+        ):
+            return False
+    if not 0 < height * width <= MOST_PIXELS:
+        return False
+    (sx, zx), (sy, zy) = scalar(grid), scalar(chain.grid)
+    factor = np.float32(sx) / (np.float32(height * width) * np.float32(sy))
+    out = ctx.output(chain.output)
+    if out.size:
+        ctx.emit("mean_q8", [view, out], [zx, float(factor), *chain.bounds(), zy])
     chain.finish(ctx)
     return True

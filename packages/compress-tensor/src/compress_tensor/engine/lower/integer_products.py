@@ -22,6 +22,7 @@ from .conv import FEW_CHANNELS, Window, image, window
 from .epilogue import per_channel
 from .integer import MOST_K, pack_s8, pad_columns, unsigned
 from .matrix import merged, rows
+from .movement import pad_constant
 from .quant import grid_of
 
 MOST_PRODUCTS = 64
@@ -239,9 +240,9 @@ def _framed(ctx: Lowering, x: View, w: Window, zero: int) -> tuple[View, Window]
     n, c, height, width = x.shape
     shape = (n, -(-c // 4) * 4, height + top + bottom, width + left + right)
     frame = ctx.temp(shape, x.dtype, channels_last)
-    ctx.elementwise("fill", [frame], [zero])
-    inner = frame.slice(1, 0, c).slice(2, top, height).slice(3, left, width)
-    ctx.copy(x, inner)
+    # Only the border: channels past c meet weights of zero.
+    inner = frame.slice(1, 0, c)
+    pad_constant(ctx, x, inner, [0, 0, top, left], [0, 0, bottom, right], zero)
     return frame, Window(w.kernel, w.strides, (0, 0, 0, 0), w.dilations)
 
 
