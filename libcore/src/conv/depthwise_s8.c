@@ -79,6 +79,8 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
 static cpr_depthwise_s8 *kernel_now(void)
 {
 #if defined(__x86_64__)
+    if (cpr_isa() >= CPR_AVX512VNNI)
+        return cpr_depthwise_s8_avx512vnni;
     if (cpr_isa() >= CPR_AVX512)
         return cpr_depthwise_s8_avx512;
     if (cpr_isa() >= CPR_AVX2)

@@ -25,6 +25,6 @@ typedef struct {
 typedef void cpr_depthwise_s8(const cpr_depthwise_s8_layer *layer, int64_t n, const uint8_t *const *rows, uint8_t *out,
                               int64_t ldc);
 
-cpr_depthwise_s8 cpr_depthwise_s8_scalar, cpr_depthwise_s8_avx2, cpr_depthwise_s8_avx512;
+cpr_depthwise_s8 cpr_depthwise_s8_scalar, cpr_depthwise_s8_avx2, cpr_depthwise_s8_avx512, cpr_depthwise_s8_avx512vnni;
 
 #endif
