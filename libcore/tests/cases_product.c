@@ -56,10 +56,16 @@ static void make_pack_f32(rng *r, test_case *t)
 
 static void make_pack_s8(rng *r, test_case *t)
 {
-    const int64_t in[] = {between(r, 0, 3), between(r, 0, 4), between(r, 0, 40), between(r, 0, 70)};
+    const int64_t batch = one_in(r, 2) ? 1 : between(r, 0, 3);
+    const int64_t in[] = {batch, between(r, 0, 4), between(r, 0, 40), between(r, 0, 70)};
     const int64_t out[] = {in[0], panels_of(in[3]), in[1], (in[2] + 3) / 4, PANEL, 4};
     add(r, t, INPUT, S8, 4, in);
     add_dense(t, OUTPUT, S8, 6, out);
+    if (in[0] == 1 && one_in(r, 2)) {
+        const int64_t columns = out[1] * PANEL;
+        add_dense(t, OUTPUT, S32, 1, &columns);
+        arg_int(t, one_in(r, 3) ? 255 : between(r, 0, 255));
+    }
 }
 
 static void random_matrix(rng *r, int64_t *a, int64_t *c)
@@ -217,7 +223,29 @@ static void make_depthwise_f32(rng *r, test_case *t)
     add_clip(r, t);
 }
 
+static void make_depthwise_s8(rng *r, test_case *t)
+{
+    const image m = random_image(r, true);
+    const int64_t weights[] = {(m.taps + 1) / 2, m.in[1], 2}, channels = m.in[1];
+    const int32_t store = one_in(r, 2) ? U8 : S8;
+    add_runs(r, t, INPUT, U8, 4, m.in, 1);
+    operand *w = add_dense(t, INPUT, S16, 3, weights);
+    w->bounded = true;
+    w->low = -128;
+    w->high = 127;
+    add_dense(t, INPUT, S32, 1, &channels);
+    add_dense(t, INPUT, F32, 1, &channels)->tame = true;
+    add_runs(r, t, OUTPUT, store, 4, m.out, 1);
+    add_window(t, &m);
+    arg_int(t, between(r, 0, 255));
+    const int64_t zero = store == U8 ? between(r, 0, 255) : between(r, -128, 127), least = store == U8 ? 0 : -128;
+    arg_float(t, one_in(r, 2) ? 0.0 : (double)(least - zero));
+    arg_float(t, (double)(least + 255 - zero));
+    arg_int(t, zero);
+}
+
 const generator cases_product[] = {
     {"pack_f32", make_pack_f32}, {"pack_s8", make_pack_s8}, {"gemm_f32", make_gemm_f32}, {"gemm_s8", make_gemm_s8},
-    {"conv_f32", make_conv_f32}, {"conv_s8", make_conv_s8}, {"depthwise_f32", make_depthwise_f32}, {NULL, NULL},
+    {"conv_f32", make_conv_f32}, {"conv_s8", make_conv_s8}, {"depthwise_f32", make_depthwise_f32},
+    {"depthwise_s8", make_depthwise_s8}, {NULL, NULL},
 };

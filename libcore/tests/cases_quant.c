@@ -62,7 +62,28 @@ static void make_lut(rng *r, test_case *t)
     add(r, t, OUTPUT, one_of(r, bytes), rank, dim);
 }
 
+/* add_q8, mul_q8: a, b, out of one shape. */
+static void make_combine(rng *r, test_case *t)
+{
+    int64_t dim[CPR_MAX_RANK];
+    const int32_t rank = random_dims(r, 0, 5, 3000, dim);
+    for (int32_t i = 0; i < 2; i++) {
+        operand *o = add(r, t, INPUT, U8, rank, dim);
+        for (int32_t k = 0; k < rank && one_in(r, 4); k++) o->stride[k] = 0;
+    }
+    add(r, t, OUTPUT, U8, rank, dim);
+    const int64_t zero = between(r, 0, 255);
+    arg_int(t, between(r, 0, 255));
+    arg_int(t, between(r, 0, 255));
+    arg_float(t, one_in(r, 8) ? 1e30 : (double)between(r, 1, 1000) / 300.0);
+    arg_float(t, one_in(r, 8) ? 1e-30 : (double)between(r, 1, 1000) / 300.0);
+    arg_float(t, one_in(r, 2) ? 0.0 : (double)-zero);
+    arg_float(t, (double)(255 - zero));
+    arg_int(t, zero);
+}
+
 const generator cases_quant[] = {
     {"quantize_linear", make_quantize}, {"requantize", make_requantize}, {"dequantize_linear", make_dequantize},
-    {"dynamic_quantize_linear", make_dynamic}, {"lut_u8", make_lut}, {NULL, NULL},
+    {"dynamic_quantize_linear", make_dynamic}, {"lut_u8", make_lut},
+    {"add_q8", make_combine}, {"mul_q8", make_combine}, {NULL, NULL},
 };
