@@ -82,8 +82,23 @@ static void make_combine(rng *r, test_case *t)
     arg_int(t, zero);
 }
 
+static void make_mean(rng *r, test_case *t)
+{
+    const int64_t dim[] = {between(r, 0, 3), between(r, 0, 300), between(r, 1, 6), between(r, 1, 6)};
+    const int64_t out[] = {dim[0], dim[1], 1, 1};
+    add(r, t, INPUT, U8, 4, dim);
+    add(r, t, OUTPUT, U8, 4, out);
+    const int64_t zero = between(r, 0, 255);
+    arg_int(t, between(r, 0, 255));
+    arg_float(t, one_in(r, 8) ? 1e30 : (double)between(r, 1, 1000) / 9000.0);
+    arg_float(t, one_in(r, 2) ? 0.0 : (double)-zero);
+    arg_float(t, (double)(255 - zero));
+    arg_int(t, zero);
+}
+
 const generator cases_quant[] = {
     {"quantize_linear", make_quantize}, {"requantize", make_requantize}, {"dequantize_linear", make_dequantize},
     {"dynamic_quantize_linear", make_dynamic}, {"lut_u8", make_lut},
-    {"add_q8", make_combine}, {"mul_q8", make_combine}, {NULL, NULL},
+    {"add_q8", make_combine}, {"mul_q8", make_combine},
+    {"mean_q8", make_mean}, {NULL, NULL},
 };
