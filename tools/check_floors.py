@@ -26,7 +26,7 @@ OUTSIDE: dict[str, set[str]] = {
     "compress_tensor": {"numpy"},
     "compress_autograd": {"numpy", "PIL"},
     "compress_export": {"numpy", "onnx", "google", "onnxruntime", *CONSOLE},
-    "compress_quant": {"numpy", *CONSOLE},
+    "compress_quant": {"numpy", "onnxruntime", "yaml", *CONSOLE},
     "compress_prune": {"numpy", *CONSOLE},
     "compress_distill": {"numpy", *CONSOLE},
     "compress_bench": {"numpy", "PIL", "onnxruntime", *CONSOLE},
@@ -35,6 +35,7 @@ OUTSIDE: dict[str, set[str]] = {
 ONLY: dict[str, set[str]] = {
     "onnx": {"compress_export/onnx_read.py", "compress_export/onnx_write.py"}
     | {"compress_export/tensors.py"},
+    "yaml": {"compress_quant/recipe_file.py"},
     "google": {"compress_export/onnx_read.py", "compress_export/onnx_write.py"},
 }
 

@@ -1,0 +1,3 @@
+"""The version of compress-quant."""
+
+__version__ = "0.1.0"

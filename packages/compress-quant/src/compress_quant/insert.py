@@ -1,0 +1,209 @@
+"""Insertion: a placement and parameters become QuantizeLinear and DequantizeLinear nodes.
+
+A value with codes is followed by one pair; integer nodes read the pair's result, nodes that stay
+in floats read the original where a float node makes it, else the pair's result too.  Weights are
+stored as codes, each with one DequantizeLinear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from compress_tensor import OPSET, Graph, Node
+from compress_tensor.graph.rename import renamed
+
+from .affine import AffineParams, Array
+from .place import Placement, Scale
+from .roles import Site
+from .target import Target
+from .weights import quantize_weights
+
+assert OPSET >= 19  # DequantizeLinear of int32 with a scale per channel
+
+
+@dataclass
+class Numbers:
+    """The parameters of each scale of a placement, by its first value."""
+
+    of: Mapping[str, AffineParams] = field(default_factory=dict)
+
+    def __getitem__(self, scale: Scale) -> AffineParams:
+        return self.of[scale.values[0]]
+
+
+def insert(
+    placement: Placement,
+    numbers: Numbers,
+    target: Target,
+    *,
+    weights: bool = True,
+    activations: bool = True,
+) -> Graph:
+    """Return the graph with explicit quantization.
+
+    Args:
+        placement: what gets codes.
+        numbers: their scales and zero points.
+        target: who will read the file.
+        weights: whether constants become codes (for measuring one without the other).
+        activations: whether values computed at run time do.
+    """
+    return _Writer(placement, numbers, target).write(weights, activations)
+
+
+class _Writer:
+    """The working state of `insert`."""
+
+    def __init__(self, placement: Placement, numbers: Numbers, target: Target) -> None:
+        self.placement = placement
+        self.numbers = numbers
+        self.target = target
+        self.graph = placement.graph.copy()
+        self.taken = self.graph.names()
+        self.nodes: list[Node] = []
+        self.names: dict[int, tuple[str, str]] = {}  # scale -> constants
+        self.shared: dict[tuple[object, ...], str] = {}
+        self.waiting: dict[int, tuple[int, str]] = {}  # bias of an Add behind a MatMul
+
+    def write(self, weights: bool, activations: bool) -> Graph:
+        placement = self.placement
+        by_site: dict[str, str] = {}  # what integer nodes read instead
+        by_all: dict[str, str] = {}  # what every node reads instead
+        ends = {name for site in placement.sites.values() for name in site.makes}
+
+        def encode(name: str) -> None:
+            if activations and name in placement.of:
+                coded = self._pair(name, placement.of[name])
+                by_site[name] = coded
+                if name in ends:
+                    by_all[name] = coded
+
+        for value in self.graph.inputs:
+            encode(value.name)
+        for node in placement.graph.nodes:
+            site = placement.sites.get(id(node))
+            names = dict(by_all)
+            if site is not None:
+                names.update({name: by_site[name] for name in site.reads if name in by_site})
+            copy = renamed(node, names)
+            if site is not None and weights and site.weight is not None:
+                self._weights(site, copy)
+            elif site is None:
+                self._pending_bias(node, copy)
+            self.nodes.append(copy)
+            for name in node.outputs:
+                if name:
+                    encode(name)
+        self.graph.nodes = self.nodes
+        used = {name for node in self.nodes for name in node.inputs}
+        used |= {value.name for value in self.graph.outputs}
+        used |= {name for node in self.nodes for g in node.subgraphs() for name in _inside(g)}
+        self.graph.constants = {n: a for n, a in self.graph.constants.items() if n in used}
+        return self.graph
+
+    def _pair(self, name: str, scale: Scale) -> str:
+        """Append QuantizeLinear and DequantizeLinear for a value; return the result's name."""
+        if id(scale) not in self.names:
+            params = self.numbers[scale]
+            first = scale.values[0]
+            self.names[id(scale)] = (
+                self._constant(f"{first}_scale", params.scale.reshape(())),
+                self._constant(f"{first}_zero_point", _zeros(params).reshape(())),
+            )
+        parameters = [*self.names[id(scale)]]
+        codes, floats = self._fresh(f"{name}_quantized"), self._fresh(f"{name}_dequantized")
+        self.nodes.append(
+            Node("QuantizeLinear", [name, *parameters], [codes], {}, f"{name}_QuantizeLinear")
+        )
+        self.nodes.append(
+            Node("DequantizeLinear", [codes, *parameters], [floats], {}, f"{name}_DequantizeLinear")
+        )
+        return floats
+
+    def _weights(self, site: Site, copy: Node) -> None:
+        """Let a product read its weight and bias from codes."""
+        assert site.weight is not None
+        name = site.node.inputs[site.weight]
+        read = self.placement.of.get(site.reads[0])
+        scale = float(self.numbers[read].scale) if read is not None else 1.0
+        made = quantize_weights(
+            self.placement.graph,
+            site,
+            scale,
+            integer_bias=self.target.integer_bias and read is not None,
+        )
+        key = (name, site.axis, made.params.scale.tobytes())
+        if key not in self.shared:
+            self.shared[key] = self._dequantize(name, made.codes, made.params.scale,
+                                                _zeros(made.params), site.axis)  # fmt: skip
+        copy.inputs[site.weight] = self.shared[key]
+        if made.bias is None or made.bias_scale is None or site.bias is None:
+            return
+        node, at = site.bias
+        bias_name = node.inputs[at]
+        floats = self._dequantize(
+            bias_name,
+            made.bias.reshape(self.placement.graph.constants[bias_name].shape),
+            made.bias_scale,
+            None,
+            0,
+        )
+        if node is site.node:
+            copy.inputs[at] = floats
+        else:
+            self.waiting[id(node)] = (at, floats)
+
+    def _pending_bias(self, node: Node, copy: Node) -> None:
+        """Let the Add behind a MatMul read the bias from codes."""
+        if id(node) in self.waiting:
+            at, floats = self.waiting[id(node)]
+            copy.inputs[at] = floats
+
+    def _dequantize(
+        self, name: str, codes: Array, scale: Array, zeros: Array | None, axis: int | None
+    ) -> str:
+        """Append a DequantizeLinear of constants; return the result's name."""
+        scale = np.asarray(scale, np.float32).reshape(-1)
+        one = scale.size == 1
+        inputs = [
+            self._constant(f"{name}_quantized", codes),
+            self._constant(f"{name}_scale", scale.reshape(()) if one else scale),
+        ]
+        if zeros is not None:
+            inputs.append(
+                self._constant(f"{name}_zero_point", zeros.reshape(()) if one else zeros.ravel())
+            )
+        floats = self._fresh(f"{name}_dequantized")
+        attributes = {} if one or axis is None else {"axis": axis}
+        self.nodes.append(Node("DequantizeLinear", inputs, [floats], attributes, floats))
+        return floats
+
+    def _constant(self, hint: str, array: Array) -> str:
+        name = self._fresh(hint)
+        array = np.ascontiguousarray(array).reshape(array.shape)
+        array.flags.writeable = False
+        self.graph.constants[name] = array
+        return name
+
+    def _fresh(self, hint: str) -> str:
+        name, number = hint, 1
+        while name in self.taken:
+            name, number = f"{hint}_{number}", number + 1
+        self.taken.add(name)
+        return name
+
+
+def _zeros(params: AffineParams) -> Array:
+    return params.zero_point.astype(params.grid.dtype.numpy)
+
+
+def _inside(graph: Graph) -> list[str]:
+    found = [name for node in graph.nodes for name in node.inputs]
+    found += [value.name for value in graph.outputs]
+    for node in graph.nodes:
+        for inner in node.subgraphs():
+            found += _inside(inner)
+    return found

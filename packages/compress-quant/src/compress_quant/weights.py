@@ -1,0 +1,78 @@
+"""Constants as codes: weights per output channel, biases as 32-bit integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compress_tensor import Graph
+
+from .affine import AffineParams, Array, quantize
+from .granularity import PER_TENSOR, params_of, per_channel
+from .grid import INT8_SYMMETRIC, Grid
+from .roles import Site
+
+#: largest code of a bias: half of what 32 bits hold, so that sums of products have room
+_MOST_BIAS = float(1 << 30)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A quantized weight and, with it, its bias.
+
+    Attributes:
+        codes: int8.
+        params: scale and zero point, of the weight's rank.
+        bias: int32 codes, or None.
+        bias_scale: their scales, one per output channel or one for all.
+    """
+
+    codes: Array
+    params: AffineParams
+    bias: Array | None = None
+    bias_scale: Array | None = None
+
+
+def quantize_weights(
+    graph: Graph, site: Site, scale: float, grid: Grid = INT8_SYMMETRIC, *, integer_bias: bool
+) -> Weights:
+    """Return the weight of a site as codes, and its bias in units of ``scale`` times theirs.
+
+    A channel whose weights are so small (or all zero) that its bias would not fit, or would be
+    coarse, gets a larger scale (or a finer one): its weights keep their codes' meaning, the bias
+    keeps at least 30 bits of precision.
+
+    Args:
+        graph: where the constants are.
+        site: a product with a constant weight.
+        scale: of the activation that it multiplies.
+        grid: of the codes.
+        integer_bias: whether the bias becomes codes.
+    """
+    assert site.weight is not None
+    weight = graph.constants[site.node.inputs[site.weight]]
+    granularity = PER_TENSOR if site.axis is None else per_channel(site.axis)
+    params = params_of(weight, grid, granularity)
+    if site.bias is None or not integer_bias:
+        return Weights(quantize(weight, params), params)
+    node, at = site.bias
+    bias = graph.constants[node.inputs[at]].astype(np.float64)
+    per = params.scale.reshape(-1)
+    channels = np.abs(bias).reshape(-1, per.size).max(axis=0) if bias.size else np.zeros(per.size)
+    least = channels / (scale * _MOST_BIAS)
+    dead = np.abs(weight).max(axis=_others(weight, site.axis), initial=0).reshape(-1) == 0
+    per = np.where(dead & (channels > 0), least, np.maximum(per, least)).astype(np.float32)
+    per = np.where(per < np.finfo(np.float32).tiny, np.float32(1.0), per)
+    params = AffineParams(per.reshape(params.scale.shape), params.zero_point, grid)
+    # float32, as every consumer multiplies the two scales.
+    unit = np.float32(scale) * per
+    repeated = np.tile(unit, bias.size // max(unit.size, 1)) if unit.size > 1 else unit
+    codes = np.clip(np.rint(bias / repeated), -(2.0**31), 2.0**31 - 1).astype(np.int32)
+    return Weights(
+        quantize(weight, params), params, codes, repeated if repeated.size > 1 else repeated[0]
+    )
+
+
+def _others(weight: Array, axis: int | None) -> tuple[int, ...]:
+    return tuple(i for i in range(weight.ndim) if i != axis)
