@@ -234,6 +234,26 @@ def test_both_branches_of_an_if(rng):
         assert np.array_equal(interpret(graph, {"x": x})["y"], session.run({"x": x})["y"])
 
 
+def test_branches_with_equal_names_keep_their_own_weights(rng):
+    """Constants of both branches bear one name; packed weights are not mixed up."""
+
+    def branch(weights):
+        nodes = [Node("MatMul", ["x", "w"], ["o"])]
+        return Graph(nodes=nodes, outputs=[Value("o")], constants={"w": weights})
+
+    pair = {"then_branch": branch(floats(rng, 4, 4)), "else_branch": branch(floats(rng, 4, 4))}
+    graph = Graph(
+        nodes=[Node("If", ["c"], ["y"], pair)],
+        inputs=[Value("x", DType.FLOAT32, (2, 4)), Value("c", DType.BOOL, ())],
+        outputs=[Value("y")],
+    )
+    session = compile(graph, threads=1)
+    for _ in range(2):
+        for c in (True, False):
+            feeds = {"x": floats(rng, 2, 4), "c": np.array(c)}
+            close(interpret(graph, feeds)["y"], session.run(feeds)["y"])
+
+
 @pytest.mark.parametrize(
     ("feeds", "sentence"),
     [

@@ -11,7 +11,7 @@ from .lower import LOWERINGS
 from .lowering import HostCall, Lowering, Step, WeightCache
 from .memory import require_memory
 from .program import Program, Record, place
-from .run import Plan, Planned
+from .run import Arenas, Plan, Planned
 from .specialize import Specialized, without_dead
 from .view import Kind, View
 from .widen import widen
@@ -22,6 +22,7 @@ def make_plan(
     inputs: Sequence[str],
     outputs: Sequence[str],
     weights: WeightCache,
+    arenas: Arenas,
     threads: int,
 ) -> Plan:
     """Plan the specialised nodes: lowering, memory, programs.
@@ -31,6 +32,7 @@ def make_plan(
         inputs: names that a run is given.
         outputs: names that a run returns.
         weights: packed weights of the session, extended here.
+        arenas: memory for runs, of the session.
         threads: the number for which scratch memory is reserved.
     """
     wanted = set(outputs)
@@ -54,7 +56,7 @@ def make_plan(
             ctx.lower(node, LOWERINGS.get((node.domain, node.op)))
         report.append(Planned(node.label, _how(ctx.steps[before:])))
     ctx.results()
-    return _assemble(ctx, part, inputs, outputs, threads, report)
+    return _assemble(ctx, part, inputs, outputs, arenas, threads, report)
 
 
 def _require_values(nodes: Sequence[Node], part: Specialized) -> None:
@@ -83,6 +85,7 @@ def _assemble(
     part: Specialized,
     inputs: Sequence[str],
     outputs: Sequence[str],
+    arenas: Arenas,
     threads: int,
     report: list[Planned],
 ) -> Plan:
@@ -122,4 +125,5 @@ def _assemble(
         infos=part.infos,
         results=results,
         report=report,
+        arenas=arenas,
     )

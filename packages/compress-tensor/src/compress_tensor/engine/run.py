@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from .program import Program, Record
 from .view import Buffer, Kind, View
 
 _ALIGN = 64
+MOST_ARENAS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +43,32 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 class Arenas:
-    """Arena memory of a plan, kept for the next run; each run has one to itself."""
+    """Arena memory of a session, kept for later runs; each run has one to itself."""
 
     def __init__(self) -> None:
         self._free: list[Array] = []
         self._lock = threading.Lock()
 
     def take(self, nbytes: int) -> Array:
-        """Return at least ``nbytes`` bytes, 64-byte aligned."""
+        """Return at least ``nbytes`` bytes, 64-byte aligned.
+
+        One that is too small is given up for a larger one, so what is kept is as many arenas as
+        ever ran at once, at most `MOST_ARENAS`, of the largest sizes needed.
+        """
         with self._lock:
+            for i, memory in enumerate(self._free):
+                if memory.nbytes >= nbytes:
+                    return self._free.pop(i)
             if self._free:
-                return self._free.pop()
-        raw = _empty((nbytes + _ALIGN,), np.dtype(np.uint8))
+                self._free.pop()
+        raw = np.empty(nbytes + _ALIGN, np.uint8)
         start = -raw.ctypes.data % _ALIGN
         return raw[start : start + nbytes]
 
     def give(self, memory: Array) -> None:
         """Keep the memory for a later run."""
         with self._lock:
-            if len(self._free) < 4:
+            if len(self._free) < MOST_ARENAS:
                 self._free.append(memory)
 
 
@@ -78,6 +86,7 @@ class Plan:
         infos: type and shape of every value.
         results: where outputs lie.
         report: how each node runs.
+        arenas: memory shared by all plans of a session.
     """
 
     steps: list[Program | HostCall]
@@ -89,7 +98,7 @@ class Plan:
     infos: dict[str, Info]
     results: dict[str, View]
     report: list[Planned]
-    arenas: Arenas = field(default_factory=Arenas)
+    arenas: Arenas
 
     def __post_init__(self) -> None:
         self._slot = {id(buffer): n for n, buffer in enumerate(self.bases)}

@@ -21,7 +21,7 @@ from ..native.library import Pool
 from .lowering import WeightCache
 from .plan import make_plan
 from .program import Record
-from .run import Plan, Planned
+from .run import Arenas, Plan, Planned
 from .specialize import Specialized, specialize, without_dead
 
 MOST_PLANS = 32  #: plans kept per stage; the least recently used goes first
@@ -39,10 +39,18 @@ class Stage:
         needs: inputs whose contents are part of the plan's key.
     """
 
-    def __init__(self, graph: Graph, needs: set[str], weights: WeightCache, threads: int) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        needs: set[str],
+        weights: WeightCache,
+        arenas: Arenas,
+        threads: int,
+    ) -> None:
         self.graph = graph
         self.needs = set(needs)
         self.weights = weights
+        self.arenas = arenas
         self.threads = threads
         self._plans: OrderedDict[Key, tuple[Plan, Stage | None]] = OrderedDict()
         self._lock = threading.RLock()
@@ -106,7 +114,9 @@ class Stage:
             missing = [n for n in wanted if n not in part.infos]
             if missing:
                 raise UnsupportedError(f"outputs {missing} are made by no node")
-            return make_plan(part, self._inputs(), wanted, self.weights, self.threads), None
+            return make_plan(
+                part, self._inputs(), wanted, self.weights, self.arenas, self.threads
+            ), None
         # Cut: what is behind reads values from before as its inputs.
         reads = [n for node in part.rest for n in [*node.inputs, *captured(node)] if n]
         inside = {out for node in part.rest for out in node.outputs}
@@ -122,9 +132,9 @@ class Stage:
             outputs=[Value(n) for n in wanted],
             constants=constants,
         )
-        plan = make_plan(part, self._inputs(), made_here, self.weights, self.threads)
+        plan = make_plan(part, self._inputs(), made_here, self.weights, self.arenas, self.threads)
         needs = {part.needs} if part.needs else set()
-        return plan, Stage(rest, needs, self.weights, self.threads)
+        return plan, Stage(rest, needs, self.weights, self.arenas, self.threads)
 
 
 def _deciding_inputs(part: Specialized, infos: dict[str, Info]) -> set[str]:
@@ -160,6 +170,7 @@ class Session:
         self.threads = _threads(threads)
         self._pool = Pool(self.threads) if self.threads > 1 else None
         self._weights: WeightCache = {}
+        self._arenas = Arenas()
         self._stages: dict[tuple[str, ...], Stage] = {}
         self._ready: dict[Key, Plan] = {}
         self._lock = threading.Lock()
@@ -252,7 +263,9 @@ class Session:
                     graph.outputs = [graph.values.get(n, Value(n)) for n in outputs]
                 graph = optimize(graph)
                 require_operators(graph)
-                self._stages[outputs] = Stage(graph, set(), self._weights, self.threads)
+                self._stages[outputs] = Stage(
+                    graph, set(), self._weights, self._arenas, self.threads
+                )
             return self._stages[outputs]
 
     def _checked(self, feeds: Mapping[str, Any]) -> dict[str, Array]:

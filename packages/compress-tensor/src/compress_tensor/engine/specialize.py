@@ -48,13 +48,11 @@ def specialize(graph: Graph, infos: dict[str, Info]) -> Specialized:
         if info.value is not None:
             found.constants[name] = info.value
     todo = deque(graph.nodes)
-    inlined = 0
     while todo:
         node = todo.popleft()
         try:
             if node.op == "If" and not node.domain:
-                inlined += 1
-                branch, more = _branch(node, found.infos, f"{node.outputs[0]}/{inlined}/")
+                branch, more = _branch(node, found.infos)
                 for name, array in more.items():
                     found.constants[name] = array
                     found.infos[name] = info_of(array, name)
@@ -91,8 +89,10 @@ def _branch(node: Node, infos: dict[str, Info], prefix: str) -> tuple[list[Node]
         NeedsValue: if the condition is not known.
     """
     condition = infos[node.inputs[0]].need()
-    graph = node.attributes["then_branch" if condition.reshape(-1)[0] else "else_branch"]
+    taken = "then" if condition.reshape(-1)[0] else "else"
+    graph = node.attributes[f"{taken}_branch"]
     assert isinstance(graph, Graph)
+    prefix = f"{node.outputs[0] or node.name}/{taken}/"
     names = {name: prefix + name for name in graph.names()}
     nodes = [renamed(inner, names) for inner in graph.nodes]
     for value, name in zip(graph.outputs, node.outputs, strict=True):
