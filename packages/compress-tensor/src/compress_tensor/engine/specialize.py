@@ -82,8 +82,10 @@ def specialize(graph: Graph, infos: dict[str, Info]) -> Specialized:
     return found
 
 
-def _branch(node: Node, infos: dict[str, Info], prefix: str) -> tuple[list[Node], dict[str, Array]]:
+def _branch(node: Node, infos: dict[str, Info]) -> tuple[list[Node], dict[str, Array]]:
     """Return the nodes and constants of the branch that an If takes, under unique names.
+
+    Names say which If and which branch, so that packed weights, cached by name, stay apart.
 
     Raises:
         NeedsValue: if the condition is not known.
