@@ -254,6 +254,30 @@ def test_branches_with_equal_names_keep_their_own_weights(rng):
             close(interpret(graph, feeds)["y"], session.run(feeds)["y"])
 
 
+def test_constants_that_depend_on_shapes_are_not_cached(rng):
+    """A table cut to the length of the input is packed anew for every length."""
+    nodes = [
+        Node("Shape", ["x"], ["n"], {"start": 1, "end": 2}),
+        Node("Sub", ["end", "n"], ["from"]),
+        Node("Slice", ["table", "from", "end", "axes"], ["w"]),
+        Node("MatMul", ["x", "w"], ["y"]),
+    ]
+    graph = Graph(
+        nodes=nodes,
+        inputs=[Value("x", DType.FLOAT32, (2, "n"))],
+        outputs=[Value("y")],
+        constants={
+            "table": floats(rng, 8, 3),
+            "end": np.array([8]),
+            "axes": np.array([0]),
+        },
+    )
+    session = compile(graph, threads=1)
+    for n in (3, 5, 3, 8):
+        x = floats(rng, 2, n)
+        close(interpret(graph, {"x": x})["y"], session.run({"x": x})["y"])
+
+
 @pytest.mark.parametrize(
     ("feeds", "sentence"),
     [

@@ -42,6 +42,9 @@ Accepts = Callable[[View], bool]
 #: Packed weights by what they were made from, shared by all plans of a session.
 WeightCache = dict[Hashable, Array]
 
+#: what the float32 form of a half-precision value has at the end of its name
+WIDE = "/float32"
+
 
 @dataclass(frozen=True, slots=True)
 class HostCall:
@@ -95,6 +98,7 @@ class Lowering:
     outputs: Sequence[str]
     nodes: Sequence[Node]
     weights: WeightCache
+    stable: frozenset[str] = frozenset()
     steps: list[Step] = field(default_factory=list)
     views: dict[str, View] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
@@ -173,11 +177,18 @@ class Lowering:
         buffer = Buffer(Kind.CONSTANT, array.nbytes, array=array)
         return View(buffer, 0, DType.of(array.dtype), array.shape, row_major(array.shape))
 
-    def packed(self, key: Hashable, make: Callable[[], Array]) -> View:
-        """Return constant data made once per session, such as packed weights."""
-        if key not in self.weights:
-            self.weights[key] = make()
-        return self.constant(self.weights[key])
+    def packed(self, name: str, key: Hashable, make: Callable[[], Array]) -> View:
+        """Return data made from the constant ``name``, such as packed weights.
+
+        Made once per session if the constant is the graph's own; a value that was computed while
+        planning may differ in the next plan.
+        """
+        held = self.quantized[name].codes if name in self.quantized else name
+        if held.removesuffix(WIDE) not in self.stable:
+            return self.constant(make())
+        if (name, key) not in self.weights:
+            self.weights[name, key] = make()
+        return self.constant(self.weights[name, key])
 
     def define(self, name: str, view: View) -> None:
         """Say where a value lies (an alias of another value, or a new buffer)."""

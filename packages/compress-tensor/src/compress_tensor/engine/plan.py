@@ -41,7 +41,7 @@ def make_plan(
     nodes = without_dead(fuse(nodes, part.infos, part.constants), wanted)
     unknown = {n for n in outputs if part.infos[n].shape is None}
     fixed = [name for name in outputs if name not in unknown]
-    ctx = Lowering(part.infos, part.constants, list(inputs), fixed, nodes, weights)
+    ctx = Lowering(part.infos, part.constants, list(inputs), fixed, nodes, weights, part.stable)
     report: list[Planned] = []
     _require_values(nodes, part)
     for node in nodes:

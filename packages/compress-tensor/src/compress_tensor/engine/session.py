@@ -37,6 +37,10 @@ class Stage:
     Args:
         graph: after passes.
         needs: inputs whose contents are part of the plan's key.
+        weights: packed weights of the session.
+        arenas: memory of the session.
+        threads: how many a run may use.
+        stable: the constants that are the same in every plan; by default all.
     """
 
     def __init__(
@@ -46,9 +50,11 @@ class Stage:
         weights: WeightCache,
         arenas: Arenas,
         threads: int,
+        stable: frozenset[str] | None = None,
     ) -> None:
         self.graph = graph
         self.needs = set(needs)
+        self.stable = frozenset(graph.constants) if stable is None else stable
         self.weights = weights
         self.arenas = arenas
         self.threads = threads
@@ -104,7 +110,7 @@ class Stage:
             array = feeds[name]
             value = np.array(array) if name in self.needs else None
             infos[name] = Info(DType.of(array.dtype), tuple(array.shape), value, name)
-        part = specialize(self.graph, infos)
+        part = specialize(self.graph, infos, self.stable)
         deciding = _deciding_inputs(part, infos)
         if deciding:
             self.needs |= deciding
@@ -134,7 +140,7 @@ class Stage:
         )
         plan = make_plan(part, self._inputs(), made_here, self.weights, self.arenas, self.threads)
         needs = {part.needs} if part.needs else set()
-        return plan, Stage(rest, needs, self.weights, self.arenas, self.threads)
+        return plan, Stage(rest, needs, self.weights, self.arenas, self.threads, part.stable)
 
 
 def _deciding_inputs(part: Specialized, infos: dict[str, Info]) -> set[str]:

@@ -25,6 +25,7 @@ class Specialized:
         nodes: what is left to compute, in order.
         rest: the nodes behind the cut; empty if there is none.
         needs: the value whose contents the first of them asks for, or "".
+        stable: the constants that are the same in every plan.
     """
 
     infos: dict[str, Info]
@@ -32,16 +33,19 @@ class Specialized:
     nodes: list[Node] = field(default_factory=list)
     rest: list[Node] = field(default_factory=list)
     needs: str = ""
+    stable: frozenset[str] = frozenset()
 
 
-def specialize(graph: Graph, infos: dict[str, Info]) -> Specialized:
+def specialize(
+    graph: Graph, infos: dict[str, Info], stable: frozenset[str] = frozenset()
+) -> Specialized:
     """Walk the graph with its inputs described by ``infos``.
 
     Raises:
         ShapeError: if shapes, types or attributes do not fit an operator.
         UnsupportedError: for an operator without definition.
     """
-    found = Specialized(dict(infos), dict(graph.constants))
+    found = Specialized(dict(infos), dict(graph.constants), stable=stable)
     for name, array in graph.constants.items():
         found.infos[name] = info_of(array, name)
     for name, info in infos.items():
@@ -53,6 +57,7 @@ def specialize(graph: Graph, infos: dict[str, Info]) -> Specialized:
         try:
             if node.op == "If" and not node.domain:
                 branch, more = _branch(node, found.infos)
+                found.stable |= more.keys()
                 for name, array in more.items():
                     found.constants[name] = array
                     found.infos[name] = info_of(array, name)

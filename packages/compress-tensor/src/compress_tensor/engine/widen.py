@@ -15,6 +15,7 @@ from ..graph.graph import Array, Node, captured
 from ..graph.rules.registry import Info
 from .lower.elementwise import BINARY, UNARY
 from .lower.reduce import FUNCTIONS
+from .lowering import WIDE
 
 HALVES = frozenset({DType.FLOAT16, DType.BFLOAT16})
 _FLOAT = int(DType.FLOAT32)
@@ -52,7 +53,7 @@ class _Widening:
     def widened(self, name: str) -> str:
         """Return the name of the float32 form of a half value, making it if need be."""
         if name not in self.wide:
-            wide = f"{name}/float32"
+            wide = name + WIDE
             self.wide[name] = wide
             self._declare(name, wide)
             if name in self.constants:
@@ -88,7 +89,7 @@ class _Widening:
         copy.inputs = [self.widened(n) if self.is_half(n) else n for n in node.inputs]
         for i, name in enumerate(node.outputs):
             if self.is_half(name):
-                self.wide[name] = copy.outputs[i] = f"{name}/float32"
+                self.wide[name] = copy.outputs[i] = name + WIDE
                 self._declare(name, copy.outputs[i])
         self.nodes.append(copy)
 

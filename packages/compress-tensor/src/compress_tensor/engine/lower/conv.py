@@ -131,7 +131,7 @@ def _depthwise(
         packed = ctx.contiguous(taps.transpose((1, 0)))
     else:
         rows = kernel.reshape(kernel.shape[0], -1).T
-        packed = ctx.packed(("depthwise", name), lambda: np.ascontiguousarray(rows))
+        packed = ctx.packed(name, "depthwise", lambda: np.ascontiguousarray(rows))
     operands = [_channels_last(ctx, x), packed, bias, out]
     ctx.emit("depthwise_f32", operands, [*w.words(), done.low, done.high])
 
@@ -152,7 +152,7 @@ def packed_kernel(ctx: Lowering, name: str, groups: int) -> View:
     kernel = ctx.value(name)
     if kernel is not None:
         wide = kernel if kernel.ndim == 4 else kernel[:, :, None]
-        return ctx.packed(("conv", name, groups), lambda: pack_kernel(wide, groups))
+        return ctx.packed(name, ("conv", groups), lambda: pack_kernel(wide, groups))
     view = image(ctx.view(name))
     oc, ic, kh, kw = view.shape
     split = ctx.reshaped(view, (groups, oc // groups, ic, kh * kw)).transpose((0, 3, 2, 1))
@@ -256,7 +256,8 @@ def conv_transpose(ctx: Lowering, node: Node) -> None:
             )
             w = Window((lengths[0], lengths[1]), (1, 1), (*reach, *past), (1, 1))
             packed = ctx.packed(
-                ("transposed", node.inputs[1], groups, *strides, *dilations, *phases),
+                node.inputs[1],
+                ("transposed", groups, *strides, *dilations, *phases),
                 partial(pack_kernel, part, groups),
             )
             dense(ctx, source, packed, w, groups, rows, done, target)

@@ -153,9 +153,7 @@ def _matrix(
     require(k <= MOST_K, "a sum of more than 65,000 products")
     if not out.size:
         return
-    packed = ctx.packed(
-        ("s8", node.inputs[0], node.inputs[1], node.op), lambda: pack_s8(weights[None, None])
-    )
+    packed = ctx.packed(b_name, ("s8", node.op), lambda: pack_s8(weights[None, None]))
     start = -zero * weights.astype(np.int64).sum(axis=0)
     source = rows(ctx, unsigned(ctx, a))
     flat = merged(source, 1)
@@ -212,7 +210,7 @@ def _conv(
     if not out.size:
         return
     split = kernel.reshape(groups, oc // groups, ic, kh * kw).transpose(0, 3, 2, 1)
-    packed = ctx.packed(("conv_s8", node.inputs[1], groups), lambda: pack_s8(split))
+    packed = ctx.packed(node.inputs[1], ("conv_s8", groups), lambda: pack_s8(split))
     start = -zero * kernel.astype(np.int64).sum(axis=(1, 2, 3))
     start = start if bias is None else start + bias.astype(np.int64)
     require(bool((abs(start) < 2**31).all()), "a bias beyond int32")

@@ -178,7 +178,7 @@ def _depthwise(
         even = np.concatenate([taps, np.zeros((len(taps) % 2, taps.shape[1]), np.int16)])
         return np.ascontiguousarray(even.reshape(-1, 2, taps.shape[1]).transpose(0, 2, 1))
 
-    packed = ctx.packed(("depthwise_s8", *key), pairs)
+    packed = ctx.packed(key[0], ("depthwise_s8", key[1]), pairs)
     source = x if x.is_channels_last() else ctx.contiguous(x, channels_last)
     constants = [ctx.constant(start.astype(np.int32)), ctx.constant(product.multiplier())]
     args = [*w.words(), zero, *product.args()[:3]]
@@ -211,7 +211,7 @@ def _dense(
         ic = kernel.shape[1]
     x = x if x.is_channels_last() else ctx.contiguous(x, channels_last)
     split = kernel.reshape(groups, oc // groups, ic, kh * kw).transpose(0, 3, 2, 1)
-    packed = ctx.packed(("conv_s8", few, *key), lambda: pack_s8(split))
+    packed = ctx.packed(key[0], ("conv_s8", few, key[1]), lambda: pack_s8(split))
     starts = ctx.constant(pad_columns(start, groups, np.int32))
     scale = ctx.constant(pad_columns(product.multiplier(), groups, np.float32))
     residual = None
@@ -287,7 +287,7 @@ def matrix(ctx: Lowering, node: Node) -> bool:
     out = ctx.output(product.output, accepts=View.is_row_major)
     if out.size:
         packed = ctx.packed(
-            ("s8", node.inputs[1], transposed), lambda: pack_s8(weights[None, None])
+            node.inputs[1], ("s8", transposed), lambda: pack_s8(weights[None, None])
         )
         source = rows(ctx, unsigned(ctx, codes))
         m = out.size // n

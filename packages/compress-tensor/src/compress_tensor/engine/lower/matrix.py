@@ -99,7 +99,7 @@ def pack_operand(ctx: Lowering, name: str, b: View, key: Hashable = ()) -> View:
     value = ctx.value(name)
     if value is not None:
         stack = value.reshape(-1, k, n)
-        view = ctx.packed(("gemm", name, k, n, key), lambda: pack(stack))
+        view = ctx.packed(name, ("gemm", k, n, key), lambda: pack(stack))
     else:
         stacked = merged(b, 2)
         source = ctx.reshaped(b, (shape[0], k, n)) if stacked is None else stacked
@@ -196,7 +196,7 @@ def gemm(ctx: Lowering, node: Node) -> None:
             scaled = matrix if alpha == 1.0 else (matrix * np.float32(alpha)).astype(np.float32)
             return pack(scaled[None])
 
-        packed = ctx.packed(("gemm", b_name, transposed, alpha), make)
+        packed = ctx.packed(b_name, ("gemm", transposed, alpha), make)
     else:
         b = ctx.view(b_name)
         packed = pack_operand(ctx, b_name, b.transpose((1, 0)) if transposed else b)

@@ -80,7 +80,7 @@ def _transposed(ctx: Lowering, name: str) -> View:
     if value is None:
         return ctx.contiguous(ctx.view(name).transpose((0, 2, 1)))
     known: Array = value
-    return ctx.packed(("recurrent", name), lambda: np.ascontiguousarray(known.transpose(0, 2, 1)))
+    return ctx.packed(name, "recurrent", lambda: np.ascontiguousarray(known.transpose(0, 2, 1)))
 
 
 def _lengths(ctx: Lowering, name: str) -> View | None:
