@@ -153,7 +153,7 @@ def _matrix(
     require(k <= MOST_K, "a sum of more than 65,000 products")
     if not out.size:
         return
-    packed = ctx.packed(b_name, ("s8", node.op), lambda: pack_s8(weights[None, None]))
+    packed = ctx.packed(node.inputs[1], ("s8", node.op), lambda: pack_s8(weights[None, None]))
     start = -zero * weights.astype(np.int64).sum(axis=0)
     source = rows(ctx, unsigned(ctx, a))
     flat = merged(source, 1)
