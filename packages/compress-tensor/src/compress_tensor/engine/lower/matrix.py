@@ -82,8 +82,7 @@ def matmul(ctx: Lowering, node: Node) -> None:
     assert target is not None
     residual = None
     if done.residual:
-        residual = ctx.view(done.residual).reshape(target.shape)
-        residual = None if residual is None else rows(ctx, residual)
+        residual = rows(ctx, ctx.reshaped(ctx.view(done.residual), target.shape))
     bias = None if done.bias is None else ctx.constant(pad_bias(done.bias)[0])
     if target.size:
         a = rows(ctx, a).expand((*batch, *a.shape[-2:]))
