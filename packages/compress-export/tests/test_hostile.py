@@ -17,7 +17,6 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper
 
 from compress_export import read_onnx, write_onnx
-from compress_export.support import missing_operators, require_operators
 from compress_tensor import (
     CompressError,
     FileError,
@@ -275,27 +274,6 @@ def test_unsorted_nodes_are_sorted() -> None:
     )
 
     assert [n.op for n in graph.nodes] == ["Relu", "Abs"]
-
-
-def test_missing_operators_are_named_at_once() -> None:
-    """One error names every operator that is missing, and where."""
-    graph = read_onnx(
-        model(
-            [
-                node("Foo", ["x"], ["a"], name="first"),
-                node("Relu", ["a"], ["b"]),
-                node("Foo", ["b"], ["c"], name="second"),
-                node("Bar", ["c"], ["y"]),
-            ]
-        ).SerializeToString()
-    )
-
-    assert missing_operators(graph) == {
-        "Foo": ["Foo 'first'", "Foo 'second'"],
-        "Bar": ["Bar -> 'y'"],
-    }
-    with pytest.raises(UnsupportedError, match=r"Foo \(Foo 'first', Foo 'second'\); Bar"):
-        require_operators(graph)
 
 
 # External data

@@ -10,9 +10,10 @@ from typing import Any
 
 from compress_tensor.dtype import DType
 from compress_tensor.graph.graph import Array, Graph, Value
+from compress_tensor.graph.support import all_nodes, missing_operators
 
 from .cost import Shapes, cost_of
-from .support import Support, all_nodes, missing_operators, support_of
+from .support import Support, support_of
 
 
 @dataclass(frozen=True)

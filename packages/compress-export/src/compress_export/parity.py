@@ -23,10 +23,10 @@ from compress_tensor.codec import decode, is_packed
 from compress_tensor.dtype import DType
 from compress_tensor.errors import InputError, MissingExtraError, UnsupportedError
 from compress_tensor.graph.graph import Array, Graph, Value
+from compress_tensor.graph.support import require_operators
 
 from .onnx_read import read_onnx
 from .onnx_write import write_onnx
-from .support import require_operators
 
 #: largest difference of a float tensor that counts as equal, as a part of its largest value
 TOLERANCE = 1e-4

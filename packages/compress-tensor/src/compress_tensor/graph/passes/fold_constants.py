@@ -1,7 +1,8 @@
 """Compute what depends on constants only, by the reference definitions.
 
-Left alone: DequantizeLinear (its codes are what integer kernels read), random operators, nodes with subgraphs, results of more than 2**28 elements, and
-whatever its definition refuses (compiling reports that with the node's name).
+Left alone: DequantizeLinear (its codes are what integer kernels read), random operators, nodes
+with subgraphs, results of more than 2**28 elements, and whatever its definition refuses
+(compiling reports that with the node's name).
 """
 
 from __future__ import annotations
