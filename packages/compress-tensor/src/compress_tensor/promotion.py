@@ -30,7 +30,8 @@ INTEGERS = frozenset(
         *(DType.UINT8, DType.UINT16, DType.UINT32, DType.UINT64),
     }
 )
-FLOATS = frozenset({DType.FLOAT16, DType.BFLOAT16, DType.FLOAT32, DType.FLOAT64})
+HALVES = frozenset({DType.FLOAT16, DType.BFLOAT16})
+FLOATS = HALVES | {DType.FLOAT32, DType.FLOAT64}
 ARITHMETIC = INTEGERS | FLOATS | {DType.BOOL}
 Scalar = bool | int | float
 
@@ -89,6 +90,7 @@ def check_fits(value: Scalar, dtype: DType) -> None:
 __all__ = [
     "ARITHMETIC",
     "FLOATS",
+    "HALVES",
     "INTEGERS",
     "Scalar",
     "check_fits",

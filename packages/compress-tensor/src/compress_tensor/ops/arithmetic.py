@@ -11,7 +11,7 @@ from typing import Any
 from ..dtype import DType
 from ..eager import run, run_in_place
 from ..errors import InputError, ShapeError
-from ..promotion import FLOATS, INTEGERS
+from ..promotion import FLOATS, HALVES, INTEGERS
 from ..tensor import Tensor
 from . import movement
 from .operands import arithmetic, as_tensor, float_tensor, meet
@@ -35,6 +35,10 @@ def _binary(op: str, a: Any, b: Any, out: Tensor | None) -> Tensor:
         if op not in _LOGIC:  # as in numpy: powers and remainders of bool are int8
             a, b = a.astype(DType.INT8), b.astype(DType.INT8)
         op = _LOGIC.get(op, op)
+    return _apply(op, a, b, out)
+
+
+def _apply(op: str, a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
     return run(op, (a, b)) if out is None else _into(op, a, b, out)
 
 
@@ -94,17 +98,27 @@ def divide(a: Any, b: Any, out: Tensor | None = None) -> Tensor:
 def floor_divide(a: Any, b: Any, out: Tensor | None = None) -> Tensor:
     """Return the largest integer that is not above a / b, as numpy and Python: 0 for integers / 0.
 
-    Floats: the quotient after subtracting the remainder, so that a == a // b * b + a % b.
+    So a == a // b * b + a % b, for floats up to rounding.
     """
     a, b = _pair(a, b)
-    rest = remainder(a, b)
-    if rest._dtype in INTEGERS:
-        a, b = a.astype(rest._dtype), b.astype(rest._dtype)
-        found = run("Div", (run("Sub", (a, rest)), b))
+    if a._dtype is DType.BOOL:
+        a, b = a.astype(DType.INT8), b.astype(DType.INT8)
+    if a._dtype in INTEGERS:
+        found = run("Div", (run("Sub", (a, remainder(a, b))), b))
     else:
-        whole = run("Round", (run("Div", (run("Sub", (a, rest)), b)),))
-        found = where(equal(b, 0), run("Div", (a, b)), whole)
+        kind = a._dtype
+        if kind in HALVES:  # rounded once, at the end
+            a, b = a.astype(DType.FLOAT32), b.astype(DType.FLOAT32)
+        found = where(equal(b, 0), run("Div", (a, b)), _floor_of_floats(a, b)).astype(kind)
     return found if out is None else store(found, out)
+
+
+def _floor_of_floats(a: Tensor, b: Tensor) -> Tensor:
+    """Return the exact quotient without the remainder, 1 less where that has the other sign."""
+    rest = fmod(a, b)
+    whole = run("Round", (run("Div", (run("Sub", (a, rest)), b)),))
+    below = logical_and(not_equal(rest, 0), not_equal(less(rest, 0), less(b, 0)))
+    return run("Sub", (whole, below.astype(a._dtype)))
 
 
 def remainder(a: Any, b: Any, out: Tensor | None = None) -> Tensor:
@@ -176,7 +190,7 @@ def _bitwise(logical: str, bitwise: str, a: Any, b: Any, out: Tensor | None) -> 
     a, b = _pair(a, b)
     if a._dtype in FLOATS:
         raise InputError(f"bits of {a._dtype.label} are not combined; integers and bool are")
-    return _binary(logical if a._dtype is DType.BOOL else bitwise, a, b, out)
+    return _apply(logical if a._dtype is DType.BOOL else bitwise, a, b, out)
 
 
 def bitwise_and(a: Any, b: Any, out: Tensor | None = None) -> Tensor:

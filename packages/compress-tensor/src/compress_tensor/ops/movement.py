@@ -149,6 +149,7 @@ def flip(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
 
 def indexed(tensor: Tensor, key: Any) -> Tensor:
     """Return what ``tensor[key]`` means: a view, or gathered elements for arrays of indices."""
+    key = key[0] if isinstance(key, tuple) and len(key) == 1 else key
     mask = _mask(key)
     if mask is not None and mask.ndim != 1:
         return _masked(tensor, mask)
@@ -221,17 +222,16 @@ def assign(tensor: Tensor, key: Any, value: Any) -> None:
         source = scalar(value, tensor.dtype)
     else:
         source = as_tensor(value).astype(tensor.dtype)
-    parts = [*key] if isinstance(key, tuple) else [key]
+    parts = key if isinstance(key, tuple) else (key,)
     if any(is_index_array(part) for part in parts):
-        choose(tensor, key) if _mask(key) is None else None
-        found = [
-            np.asarray(p.numpy() if isinstance(p, Tensor) else p) if is_index_array(p) else p
-            for p in parts
-        ]
-        _write(tensor, tuple(found), source.numpy())
+        _write(tensor, tuple(map(_as_numpy, parts)), source.numpy())
         return
     view, _ = choose(tensor, key)
     _write(view, ..., source.numpy())
+
+
+def _as_numpy(part: Any) -> Any:
+    return part.numpy() if isinstance(part, Tensor) else part
 
 
 def _write(view: Tensor, key: Any, values: Array) -> None:
