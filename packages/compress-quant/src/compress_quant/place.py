@@ -179,7 +179,12 @@ class _Placer:
                 if at is None:
                     return
                 site.bias = (after, at)
-            elif after.op not in TAIL or after.inputs[0] != value or after.domain or any(name and name not in self.graph.constants for name in after.inputs[1:]):
+            elif (
+                after.op not in TAIL
+                or after.inputs[0] != value
+                or after.domain
+                or any(name and name not in self.graph.constants for name in after.inputs[1:])
+            ):
                 return
             site.tail.append(after)
             if after.op in TAIL:
