@@ -66,7 +66,7 @@ def some_calls():
         y += 1
         np.asarray(y)
         ct.sum(y, 0)
-    ct.from_dlpack(np.from_dlpack(x.T))
+    np.from_dlpack(ct.from_dlpack(x.T) + 1)
     Tensor.from_numpy(x.numpy()[::-1])
     q = Tensor([1, 2, 3], "int4")
     q[1] = 2

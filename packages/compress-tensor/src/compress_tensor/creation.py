@@ -32,6 +32,8 @@ def asarray(value: Any, dtype: Any = None) -> Tensor:
 def from_dlpack(value: Any) -> Tensor:
     """Return a tensor that shares the memory of an object with ``__dlpack__``.
 
+    It is read-only unless the object says by DLPack 1.0 that it may be written to.
+
     Raises:
         InputError: if it lies on another device, or has a type without counterpart.
     """

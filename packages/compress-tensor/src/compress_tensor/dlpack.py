@@ -127,6 +127,9 @@ class _Retyped:
 def take(producer: Any) -> Array:
     """Return the array that shares the memory of an object with ``__dlpack__``.
 
+    It is read-only unless the producer says that it may be written to, which takes a capsule with
+    a version (DLPack 1.0) and numpy 2.1.
+
     Raises:
         InputError: if it has none, lies on another device, or has a type without counterpart.
     """

@@ -44,8 +44,12 @@ class _Plan:
 
     Attributes:
         run: the C function; None: the reference definition computes.
-        places: per base of the program: which input (>= 0), output (-1, -2, ...), or None.
-        shifts: per base: bytes from the input's element (0, ..., 0), or a constant's address.
+        handle: of the program.
+        pool: of the threads.
+        addresses: makes the array of addresses that a run takes.
+        arena: bytes of scratch memory.
+        places: where each base of the program is: an input (0, 1, ...) and the bytes from its
+            element (0, ..., 0), an output (-1, -2, ...), or None and a constant's address.
         outputs: type, shape, strides and bytes of each.
         kept: what must outlive the plan.
     """
