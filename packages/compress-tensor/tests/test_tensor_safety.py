@@ -85,14 +85,15 @@ def test_no_leak():
         some_calls()
         gc.collect()
         before = tracemalloc.get_traced_memory()[0]
-        for _ in range(100):
+        for _ in range(400):
             some_calls()
         gc.collect()
         after = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
 
-    assert after - before < 100 * 100, f"{after - before} bytes more after 100 rounds"
+    # One object per tensor would make 1 MB; numpy's own caches of small blocks stay below 100 kB.
+    assert after - before < 128 << 10, f"{after - before} bytes more after 400 rounds"
 
 
 def test_tensors_are_freed_without_the_garbage_collector():
