@@ -20,16 +20,19 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-from onnx import TensorProto, helper, numpy_helper
+from fuzz_seeds import branching, convolutional, integer, random_ones, sequential
+from onnx import TensorProto
 
 import compress_tensor
 from compress_export import read_onnx
 from compress_export.onnx_write import to_bytes
 from compress_tensor import CompressError, DType, Graph
 from compress_tensor.graph.infer import infer
+from compress_tensor.graph.support import all_nodes
 
-FILES = 6000 * int(os.environ.get("COMPRESS_FUZZ", "1"))
+FILES = 8000 * int(os.environ.get("COMPRESS_FUZZ", "1"))
 BATCH = 100
+FIRST = 4  # of the seeds: half of the files are made of these
 MOST_ELEMENTS = 1 << 20  # of any value, for a readable model to be run as well
 
 NUMBERS = [0, 1, -1, 2, 3, 7, 127, 128, 255, 256, -128, 1 << 15, (1 << 31) - 1, -(1 << 31)]
@@ -37,115 +40,12 @@ NUMBERS += [1 << 31, 1 << 32, 1 << 40, (1 << 62) + 1, (1 << 63) - 1, -(1 << 63)]
 TEXTS = ["", "x", "y", "w", "/etc/passwd", "../up", "NOTSET", "linear", "ai.onnx", "a" * 5000, "\0"]
 
 
-def network(nodes: list[Any], constants: dict[str, np.ndarray], shape: list[Any]) -> bytes:
-    """Return a model with one float input ``x`` and one output ``y``."""
-    graph = helper.make_graph(
-        nodes,
-        "fuzzed",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
-    )
-    opsets = [helper.make_opsetid("", 17)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
-
-
-def convolutional() -> bytes:
-    """Return a small image network with most of the usual layers."""
-    rng = np.random.default_rng(1)
-
-    def weights(*shape: int) -> np.ndarray:
-        return rng.standard_normal(shape).astype(np.float32)
-
-    make = helper.make_node
-    nodes = [
-        make("Conv", ["x", "w", "b"], ["c"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
-        make("BatchNormalization", ["c", "b", "b", "b", "v"], ["n"]),
-        make("Relu", ["n"], ["r"]),
-        make("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
-        make("Conv", ["p", "d"], ["e"], group=4, kernel_shape=[3, 3], strides=[2, 2]),
-        make("Concat", ["e", "e"], ["f"], axis=1),
-        make("Slice", ["f", "one", "nine", "one"], ["s"]),
-        make("Resize", ["s", "", "scales"], ["z"], mode="linear"),
-        make("GlobalAveragePool", ["z"], ["g"]),
-        make("Reshape", ["g", "shape"], ["h"]),
-        make("Gemm", ["h", "m"], ["o"], transB=1),
-        make("Softmax", ["o"], ["y"], axis=-1),
-    ]
-    constants = {
-        "w": weights(4, 3, 3, 3),
-        "b": weights(4),
-        "v": np.abs(weights(4)) + 1,
-        "d": weights(4, 1, 3, 3),
-        "one": np.array([1], np.int64),
-        "nine": np.array([7], np.int64),
-        "scales": np.array([1, 1, 2, 2], np.float32),
-        "shape": np.array([0, -1], np.int64),
-        "m": weights(5, 6),
-    }
-    return network(nodes, constants, ["N", 3, 12, 12])
-
-
-def sequential() -> bytes:
-    """Return a recurrent network with shape arithmetic and quantized weights."""
-    rng = np.random.default_rng(2)
-    make = helper.make_node
-    nodes = [
-        make("Shape", ["x"], ["s"]),
-        make("Gather", ["s", "zero"], ["n"], axis=0),
-        make("Concat", ["n", "minus"], ["t"], axis=0),
-        make("LSTM", ["x", "w", "r"], ["l", "", ""], hidden_size=4),
-        make("Squeeze", ["l", "one"], ["q"]),
-        make("DequantizeLinear", ["i8", "scale"], ["dq"]),
-        make("MatMul", ["q", "dq"], ["mm"]),
-        make("QuantizeLinear", ["mm", "scale", "zp"], ["ql"]),
-        make("DequantizeLinear", ["ql", "scale", "zp"], ["dl"]),
-        make("Transpose", ["dl"], ["tr"], perm=[1, 0, 2]),
-        make("Reshape", ["dl", "t"], ["f"]),
-        make("ReduceMean", ["f"], ["y"], axes=[1], keepdims=0),
-    ]
-    constants = {
-        "zero": np.array([0], np.int64),
-        "one": np.array([1], np.int64),
-        "minus": np.array([-1], np.int64),
-        "w": rng.standard_normal((1, 16, 6)).astype(np.float32),
-        "r": rng.standard_normal((1, 16, 4)).astype(np.float32),
-        "i8": rng.integers(-128, 128, (4, 3)).astype(np.int8),
-        "scale": np.array(0.02, np.float32),
-        "zp": np.array(3, np.int8),
-    }
-    return network(nodes, constants, ["T", "N", 6])
-
-
-def branching() -> bytes:
-    """Return a network with subgraphs, a function and a sparse initializer."""
-    make = helper.make_node
-    out = helper.make_tensor_value_info("o", TensorProto.FLOAT, None)
-    then = helper.make_graph([make("Relu", ["x"], ["o"])], "then", [], [out])
-    other = helper.make_graph([make("Twice", ["x"], ["o"], domain="own")], "other", [], [out])
-    nodes = [
-        make("ReduceMax", ["x"], ["m"], keepdims=0),
-        make("Greater", ["m", "sparse"], ["c"]),
-        make("If", ["c"], ["i"], then_branch=then, else_branch=other),
-        make("Twice", ["i"], ["y"], domain="own"),
-    ]
-    model = onnx.ModelProto.FromString(network(nodes, {}, ["N", 4]))
-    model.opset_import.append(helper.make_opsetid("own", 1))
-    body = [make("Add", ["a", "a"], ["b"])]
-    imports = [helper.make_opsetid("", 17)]
-    model.functions.append(helper.make_function("own", "Twice", ["a"], ["b"], body, imports))
-    values = numpy_helper.from_array(np.array([0.5], np.float32), "sparse")
-    indices = numpy_helper.from_array(np.array([0], np.int64))
-    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [1]))
-    return model.SerializeToString()
-
-
 @cache
 def seeds() -> list[bytes]:
     """Return the files that are mutated."""
     from onnx.backend.test.loader import load_model_tests
 
-    found = [convolutional(), sequential(), branching()]
+    found = [convolutional(), sequential(), branching(), integer()]
     root = os.environ.get("COMPRESS_DATA")
     if root:
         path = Path(root) / "zoo" / "mnist_winml.onnx"
@@ -155,6 +55,7 @@ def seeds() -> list[bytes]:
         cases = load_model_tests(kind="node")
     # Every 12th of ONNX's own node cases: some 150 operators in all opsets.
     found += [case.model.SerializeToString() for case in cases[::12]]
+    found[FIRST:FIRST] = random_ones()
     return [data for data in found if len(data) < 100_000]
 
 
@@ -362,7 +263,7 @@ def use(data: bytes, rng: np.random.Generator) -> str:
         to_bytes(graph)
         stage = "inferred"
         feeds = small_feeds(graph, rng)
-        if feeds is None or any(node.op == "Loop" for node in graph.nodes):
+        if feeds is None or any(node.op == "Loop" for node in all_nodes(graph)):
             return "not run"
         infos = infer(graph, values=feeds)
         sizes = [prod(info.shape) for info in infos.values() if info.shape is not None]
@@ -385,7 +286,7 @@ def test_mutated_files_end_well(batch: int) -> None:
     rng = random.Random(batch)
     ends: Counter[str] = Counter()
     for number in range(BATCH):
-        data = mutate(rng.choice(seeds()[: 4 if number % 2 else None]), rng)
+        data = mutate(rng.choice(seeds()[: FIRST if number % 2 else None]), rng)
         try:
             ends[use(data, np.random.default_rng(number))] += 1
         except Exception as error:
@@ -403,5 +304,5 @@ def test_unmutated_files_run() -> None:
     """The files that are mutated are good ones, so that mutations reach the engine."""
     ends = Counter(use(data, np.random.default_rng(0)) for data in seeds())
 
-    assert ["ran"] * 3 == [use(data, np.random.default_rng(0)) for data in seeds()[:3]]
+    assert ["ran"] * FIRST == [use(data, np.random.default_rng(0)) for data in seeds()[:FIRST]]
     assert ends["ran"] > len(seeds()) // 2
