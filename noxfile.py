@@ -69,7 +69,7 @@ def test(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """Show the main job on data that needs no download."""
     python = prepared(session, "demo")
-    session.run(python, "tools/demo.py", *session.posargs)
+    session.run(python, "-m", "compress_bench.demo", *session.posargs)
 
 
 @nox.session(venv_backend="none", default=False)
