@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import threading
 import tracemalloc
 
@@ -166,6 +167,7 @@ def _child(queue):
     queue.put(work(3))
 
 
+@pytest.mark.skipif("COMPRESS_SANITIZED" in os.environ, reason="sanitizers do not survive a fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork in a process with threads
 def test_a_forked_child_can_compute():
     """The threads of the parent's pool do not exist in a child; it makes its own."""
