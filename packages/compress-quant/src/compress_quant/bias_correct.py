@@ -15,7 +15,7 @@ import numpy as np
 
 from compress_tensor import Graph, Node, Value, compile  # noqa: A004
 
-from .affine import dequantize
+from .affine import Array, dequantize
 from .insert import Numbers
 from .observe import Observation
 from .place import Placement
@@ -31,7 +31,7 @@ def corrected(
     if not twins:
         return None
     session = compile(graph, threads=threads)
-    sums = {output: np.float64(0.0) for output in twins}
+    sums: dict[str, Array] = {output: np.zeros(()) for output in twins}
     batches = 0
     for batch in observation.batches():
         rows = len(next(iter(batch.values()))) if observation.rows else 1

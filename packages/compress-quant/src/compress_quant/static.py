@@ -1,4 +1,4 @@
-"""Static quantization: a float graph and calibration data in, a graph of integers and its ledger out.
+"""Static quantization: a float graph and calibration data in, integers and a ledger out.
 
 ::
 
@@ -20,6 +20,7 @@ from compress_tensor import Graph, InputError
 
 from .affine import AffineParams, params_from_range
 from .bias_correct import corrected
+from .equalize import equalize
 from .insert import Numbers, insert
 from .ledger import Ledger, decisions
 from .measure import Judge
@@ -38,6 +39,7 @@ Progress = Callable[[str, int, int | None], None]
 
 #: decibels by which a step must improve the network to be kept
 _WORTH = 0.1
+_WORTH_A_PASS = 0.5
 
 
 def quantize_static(
@@ -71,22 +73,36 @@ class _Static:
         self.ledger = Ledger()
 
     def run(self, graph: Graph, data: Iterable[Feeds]) -> tuple[Graph, Ledger]:
-        recipe, ledger = self.recipe, self.ledger
+        recipe = self.recipe
         prepared = prepare(graph)
         floats = tuple(each.node for each in recipe.overrides if each.keep_float)
         choice = Choice((*recipe.exclude, *floats), frozenset(recipe.op_types) or None)
-        placement = place(prepared, recipe.target, choice)
         _check_overrides(prepared, recipe)
-        observation = observe(
-            prepared,
+        placement = place(prepared, recipe.target, choice)
+        observation = self._observe(placement, data)
+        judge = Judge(prepared, observation, recipe.threads)
+        other = self._equalized(prepared, data, choice, observation, judge)
+        if other is not None:
+            placement = place(other, recipe.target, choice)
+            observation = self._observe(placement, data)
+        return self._finish(placement, choice, observation, judge)
+
+    def _observe(self, placement: Placement, data: Iterable[Feeds]) -> Observation:
+        return observe(
+            placement.graph,
             data,
             placement.observed,
-            memory=recipe.memory,
-            threads=recipe.threads,
+            memory=self.recipe.memory,
+            threads=self.recipe.threads,
             progress=lambda done: self.progress("observing", done, None),
         )
+
+    def _finish(
+        self, placement: Placement, choice: Choice, observation: Observation, judge: Judge
+    ) -> tuple[Graph, Ledger]:
+        """Go from statistics to the quantized graph."""
+        recipe, ledger = self.recipe, self.ledger
         ledger.samples = observation.samples
-        judge = Judge(prepared, observation, recipe.threads)
         placement, numbers = self._ranges(placement, choice, observation, judge)
         quantized = insert(placement, numbers, recipe.target)
         ledger.decibels = judge.decibels(quantized)
@@ -99,6 +115,40 @@ class _Static:
             ledger.require()
         quantized.check()
         return quantized, ledger
+
+    def _equalized(
+        self,
+        graph: Graph,
+        data: Iterable[Feeds],
+        choice: Choice,
+        observation: Observation,
+        judge: Judge,
+    ) -> Graph | None:
+        """Return the equalized graph if it is better on the samples kept, or if it must be.
+
+        It has other ranges, so the data are read a second time: not done for one-time iterators.
+        """
+        when = self.recipe.equalize
+        other = None if when is When.OFF else equalize(graph)
+        if other is None:
+            return None
+        if iter(data) is data:
+            if when is When.ON:
+                raise InputError(
+                    "equalization reads the calibration data twice; give a list, not an iterator"
+                )
+            return None
+        found = []
+        for each in (graph, other):
+            placement = place(each, self.recipe.target, choice)
+            small = observe(each, observation.batches(), placement.observed, keep=0)
+            observer = Observer.MSE if self.recipe.observer is Observer.AUTO else None
+            numbers = self._numbers(
+                placement, _by_scale(placement, small), observer or self.recipe.observer
+            )
+            found.append(judge.decibels(insert(placement, numbers, self.recipe.target)))
+        self.ledger.tried["without equalization"], self.ledger.tried["equalization"] = found
+        return other if when is When.ON or found[1] > found[0] + _WORTH_A_PASS else None
 
     def _ranges(
         self, placement: Placement, choice: Choice, observation: Observation, judge: Judge

@@ -162,7 +162,7 @@ def _keep(
     sample: dict[str, Array],
 ) -> None:
     """Keep the samples with the smallest hashes; of equal ones all are equal."""
-    if len(kept) < most or -kept[0][0] > key:
+    if len(kept) < most or (kept and -kept[0][0] > key):
         entry = (-key, number, {name: np.array(array) for name, array in sample.items()})
         if len(kept) < most:
             heapq.heappush(kept, entry)

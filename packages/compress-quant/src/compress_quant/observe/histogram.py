@@ -121,7 +121,7 @@ class Histogram:
             return 0.0
         reached = np.cumsum(counts)
         wanted = q * total
-        at = int(min(np.searchsorted(reached, wanted, side="left"), len(counts) - 1))
+        at = min(int(np.searchsorted(reached, wanted, side="left")), len(counts) - 1)
         inside = (wanted - (reached[at] - counts[at])) / max(int(counts[at]), 1)
         value = (at + self.first + min(max(inside, 0.0), 1.0)) * self.width
         return float(min(max(value, self.low), self.high))

@@ -79,7 +79,7 @@ def params_for(
 ) -> AffineParams:
     """Return the parameters of one scale."""
     low, high = range_of(statistics, observer, grid, percentile)
-    return params_from_range(np.float64(low), np.float64(high), grid)
+    return params_from_range(np.array(low), np.array(high), grid)
 
 
 def signal_to_noise(histogram: Histogram, params: AffineParams) -> float:
@@ -112,7 +112,7 @@ def _search(histogram: Histogram, grid: Grid, cost: Cost) -> Range:
     low, high = min(histogram.low, 0.0), max(histogram.high, 0.0)
 
     def costs(ranges: list[Range]) -> Range:
-        values = [cost(points, params_from_range(np.float64(a), np.float64(b), grid), grid)
+        values = [cost(points, params_from_range(np.array(a), np.array(b), grid), grid)
                   for a, b in ranges]  # fmt: skip
         return ranges[int(np.argmin(values))]
 
