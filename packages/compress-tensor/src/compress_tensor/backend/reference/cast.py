@@ -36,7 +36,8 @@ def _truncated(values: Array, to: DType) -> Array:
     if to is DType.UINT64:
         big = whole >= 2.0**63
         low = np.where(big, whole - 2.0**63, whole).clip(-(2.0**63), 2.0**63 - 1024)
-        return low.astype(np.int64).astype(np.uint64) + np.where(big, np.uint64(2**63), np.uint64(0))
+        top = np.where(big, np.uint64(2**63), np.uint64(0))
+        return low.astype(np.int64).astype(np.uint64) + top
     return whole.clip(-(2.0**63), 2.0**63 - 1024).astype(np.int64).astype(to.numpy)
 
 
