@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +16,12 @@ from rich.table import Table
 
 from compress_autograd.data import CharacterStreams, open_dataset, preset
 from compress_autograd.data.presets import CHARLM
+from compress_tensor import InputError
 from compress_tensor.console import run
 from compress_tensor.files import write_atomically
 
 from . import machine
+from .paired import Paired, labels_of, paired
 from .quality import Quality, evaluate, evaluate_characters, vocabulary_of
 from .runtimes import Runtime, load
 
@@ -45,6 +48,9 @@ def eval_(
         str, typer.Option(help="A preset (imagenet, cifar10, speech, ...) or a .json description.")
     ],
     runtime: Annotated[Runtime, typer.Option(help="What runs the model.")] = Runtime.OURS,
+    against: Annotated[
+        Path | None, typer.Option(help="Another model, run on the same samples and compared.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, max=256)] = 1,
     batch: Annotated[
         int, typer.Option(min=1, help="Samples per run, where the model is free.")
@@ -54,15 +60,20 @@ def eval_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure the accuracy of a model on a whole data set."""
-    runner = load(model, runtime, threads)
-    if preprocess == CHARLM:
-        streams = CharacterStreams(data, vocabulary_of(model))
-        with progress_bar("evaluating") as update:
-            found = evaluate_characters(runner, streams, limit=limit, progress=update)
-    else:
-        steps, dataset = preset(preprocess), open_dataset(data)
-        with progress_bar("evaluating") as update:
-            found = evaluate(runner, dataset, steps, batch=batch, limit=limit, progress=update)
+    if against is not None and preprocess == CHARLM:
+        raise InputError("--against compares classifiers; evaluate character models one by one")
+
+    def measured(path: Path) -> Quality:
+        runner = load(path, runtime, threads)
+        with progress_bar(path.name) as update:
+            if preprocess == CHARLM:
+                streams = CharacterStreams(data, vocabulary_of(path))
+                return evaluate_characters(runner, streams, limit=limit, progress=update)
+            dataset = open_dataset(data)
+            steps = preset(preprocess)
+            return evaluate(runner, dataset, steps, batch=batch, limit=limit, progress=update)
+
+    found = measured(model)
     result: dict[str, Any] = {
         "model": str(model),
         "data": str(data),
@@ -72,6 +83,11 @@ def eval_(
         **found.as_json(),
         "machine": machine.describe(),
     }
+    other, difference = None, None
+    if against is not None:
+        other = measured(against)
+        difference = paired(found, other, labels_of(open_dataset(data), found.samples))
+        result["against"] = {"model": str(against), **other.as_json(), **asdict(difference)}
     text = json.dumps(result, indent=2)
     if output is not None:
         with write_atomically(output) as file:
@@ -80,6 +96,9 @@ def eval_(
         print(text)
     else:
         _show(model, runtime, found)
+        if against is not None and other is not None and difference is not None:
+            _show(against, runtime, other)
+            _show_paired(difference)
 
 
 @contextmanager
@@ -109,6 +128,16 @@ def _show(model: Path, runtime: Runtime, found: Quality) -> None:
         "" if found.bits is None else f"{found.bits:.4f}",
     )
     _out.print(table)
+
+
+def _show_paired(found: Paired) -> None:
+    low, high = (f"{100 * end:+.2f}" for end in found.interval)
+    _out.print(
+        f"difference {100 * found.difference:+.2f} points, 95 % interval {low} .. {high}; "
+        f"{found.gained} samples gained, {found.lost} lost, same answer for {found.agree:.2%}; "
+        f"McNemar p = {found.p_value:.3f}",
+        markup=False,
+    )
 
 
 def main() -> None:

@@ -1,0 +1,95 @@
+"""The results of static INT8 as Markdown tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .tables import _head, _row
+
+WAYS = (
+    ("ours", "ours, our engine"),
+    ("ours in onnxruntime", "ours, onnxruntime"),
+    ("onnxruntime", "onnxruntime's best"),
+    ("NNCF", "NNCF"),
+)
+
+
+def markdown(state: dict[str, Any]) -> str:
+    """Return the tables."""
+    lines = ["# Static INT8 on real models", ""]
+    lines += ["Made by `python -m compress_bench.suite_int8`."]
+    lines += ["Machine: " + ", ".join(f"{k} {v}" for k, v in state["machine"].items()) + "."]
+    lines += ["Differences to FP32 in points, paired, with their 95 % interval."]
+    lines += ["onnxruntime's best: of the calibrators MinMax, Entropy and Percentile the one that"]
+    lines += ["does best on these very test data; per channel, pre-processed.", ""]
+    lines += _accuracy(state["models"])
+    lines += ["", *_notes(state["models"]), "", *_latency(state["models"]), ""]
+    lines += _parity(state["models"])
+    return "\n".join(lines) + "\n"
+
+
+def best_of_onnxruntime(found: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the result of the calibrator that did best."""
+    results = [v for k, v in found.items() if k.startswith("onnxruntime ") and "top1" in v]
+    return max(results, key=lambda result: float(result["top1"])) if results else None
+
+
+def _accuracy(models: dict[str, Any]) -> list[str]:
+    lines = ["## Accuracy", "", *_head("model", "FP32", *(title for _, title in WAYS), "size")]
+    for name, found in models.items():
+        cells = []
+        for key, _ in WAYS:
+            result = best_of_onnxruntime(found) if key == "onnxruntime" else found.get(key)
+            cells.append(_score(result))
+        before, after = found["bytes"]
+        size = f"{before / 1e6:.2f} -> {after / 1e6:.2f} MB"
+        lines.append(_row(name, f"{found['fp32']['top1']:.2%}", *cells, size))
+    return lines
+
+
+def _score(result: dict[str, Any] | None) -> str:
+    if result is None:
+        return "not run"
+    if "missing" in result:
+        return "fails"
+    low, high = (100 * end for end in result["interval"])
+    return f"{result['top1']:.2%} ({100 * result['difference']:+.2f} [{low:+.2f}, {high:+.2f}])"
+
+
+def _notes(models: dict[str, Any]) -> list[str]:
+    lines = ["## What was decided", ""]
+    for name, found in models.items():
+        lines.append(f"* {name}, calibrated on {found['calibration']} in {found['seconds']:.1f} s:")
+        lines.append(f"  {found['ledger']}")
+        lines += [f"  * {node} stays in floats: {why}" for node, why in found["floats"].items()]
+    return lines
+
+
+def _latency(models: dict[str, Any]) -> list[str]:
+    lines = ["## Latency of one sample, ms (median of interleaved runs)", ""]
+    columns = ("fp32 ours", "int8 ours", "fp32 onnxruntime", "int8 onnxruntime")
+    lines += _head("model", "threads", *columns, "our speed-up", "int8 against onnxruntime")
+    for name, found in models.items():
+        for threads, times in found["latency"].items():
+            ratios = [
+                f"{r:.2f} [{low:.2f}, {high:.2f}]"
+                for r, low, high in (times["speed-up"], times["against onnxruntime"])
+            ]
+            cells = [f"{times[column]:.3f}" for column in columns]
+            lines.append(_row(name, threads, *cells, *ratios))
+    return lines
+
+
+def _parity(models: dict[str, Any]) -> list[str]:
+    lines = ["## Parity: codes that differ from the simulation in floats", ""]
+    lines += _head("model", "way", "codes", "differ", "most steps", "first node", "outputs within")
+    for name, found in models.items():
+        for each in found["certificate"]["comparisons"]:
+            if each["codes"]:
+                lines.append(
+                    _row(
+                        name, each["way"], each["codes"], each["differ"], each["steps"],
+                        each["first"], f"{each['outputs']:.1e}",
+                    )
+                )  # fmt: skip
+    return lines
