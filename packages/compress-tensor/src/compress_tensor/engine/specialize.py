@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from ..errors import ShapeError
 from ..graph.graph import Array, Graph, Node, captured
 from ..graph.infer import infer_node, info_of
 from ..graph.rename import renamed
@@ -94,11 +95,15 @@ def _branch(node: Node, infos: dict[str, Info]) -> tuple[list[Node], dict[str, A
 
     Raises:
         NeedsValue: if the condition is not known.
+        ShapeError: if there is no condition, or the branch does not fit the outputs.
     """
-    condition = infos[node.inputs[0]].need()
+    condition = infos[node.inputs[0]].need() if node.inputs and node.inputs[0] else None
+    if condition is None or condition.size != 1:
+        raise ShapeError(f"{node.label}: the condition must be one truth value")
     taken = "then" if condition.reshape(-1)[0] else "else"
-    graph = node.attributes[f"{taken}_branch"]
-    assert isinstance(graph, Graph)
+    graph = node.attributes.get(f"{taken}_branch")
+    if not isinstance(graph, Graph) or len(graph.outputs) != len(node.outputs):
+        raise ShapeError(f"{node.label}: its {taken}_branch must make {len(node.outputs)} values")
     prefix = f"{node.outputs[0] or node.name}/{taken}/"
     names = {name: prefix + name for name in graph.names()}
     nodes = [renamed(inner, names) for inner in graph.nodes]

@@ -95,6 +95,8 @@ def tf_idf_vectorizer(
     pool: list[object] = list(pool_int64s or pool_strings or [])
     grams: dict[tuple[object, ...], int] = {}
     ends = [*ngram_counts[1:], len(pool)]
+    if sorted([0, *ngram_counts, len(pool)]) != [0, *ngram_counts, len(pool)]:
+        raise ShapeError(f"ngram_counts {ngram_counts} do not fit a pool of {len(pool)}")
     for n, (start, end) in enumerate(zip(ngram_counts, ends, strict=True), start=1):
         for first in range(start, end, n):
             grams[tuple(pool[first : first + n])] = len(grams)
