@@ -16,6 +16,7 @@ from .engine.view import row_major
 from .errors import InputError, ShapeError, UnsupportedError
 from .graph.graph import Array
 from .indexing import choose
+from .methods import Methods
 from .operators import Operators
 from .promotion import Scalar, check_fits, default_type
 from .storage import allocate, share
@@ -42,7 +43,7 @@ def as_dtype(dtype: DType | DTypeLike | str) -> DType:
         raise UnsupportedError(f"{dtype!r} is not an element type") from error
 
 
-class Tensor(Operators, Strided):
+class Tensor(Methods, Operators, Strided):
     """Elements of one type in n dimensions.
 
     ``Tensor(data)`` copies an array, a tensor, a number or nested lists of numbers, in which
@@ -333,7 +334,9 @@ def _nested(data: Any, dtype: DType | None) -> Array:
 
 # These work on Tensor, so they can only be imported now.
 from . import eager as _eager  # noqa: E402
+from . import methods as _methods  # noqa: E402
 from . import operators as _operators  # noqa: E402
 from .ops import movement as _ops  # noqa: E402
 
 _operators.connect()
+_methods.connect()
