@@ -21,7 +21,7 @@ def zoo_files(root: Path) -> list[Path]:
 
 def measure_zoo(path: Path) -> dict[str, Any]:
     """Return difference, latency and which nodes ran by their reference definition."""
-    feeds = _example(read_onnx(path).inputs)
+    feeds = zoo_example(read_onnx(path).inputs)
     ours, theirs = load(path, Runtime.OURS, 1), load(path, Runtime.ONNXRUNTIME, 1)
     found: dict[str, Any] = {
         "relative_difference": difference(ours.run(feeds), theirs.run(feeds)),
@@ -34,7 +34,7 @@ def measure_zoo(path: Path) -> dict[str, Any]:
     return found
 
 
-def _example(inputs: list[Value]) -> dict[str, Array]:
+def zoo_example(inputs: list[Value]) -> dict[str, Array]:
     """Return inputs; a scalar int64 named sr is a sampling rate, its audio 576 samples."""
     found = example(inputs, 1, 1)
     if "sr" in found:
