@@ -131,3 +131,11 @@ def oldest(session: nox.Session) -> None:
     session.install("-c", "tools/oldest.txt", "pytest", "pillow", *made)
     session.install("--no-deps", "--force-reinstall", *made)
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def tensorrt(session: nox.Session) -> None:
+    """Build TensorRT engines from files of the target tensorrt; needs no GPU."""
+    made = environment().build_wheels(Path(prepared(session)))
+    session.install("pytest", "pyyaml", "pillow", "tensorrt-rtx", *map(str, made))
+    session.run("pytest", "packages/compress-quant/tests/test_tensorrt.py", *session.posargs)
