@@ -1,7 +1,7 @@
 """The main job on data that needs no download: ``python -m compress_bench.demo``.
 
-Fits a small network to scikit-learn's bundled handwritten digits, writes it as ONNX, and runs the
-file in our engine and in onnxruntime, side by side.
+Fits a small network to scikit-learn's bundled handwritten digits, writes it as ONNX, quantizes it
+to INT8, and runs both files in our engine and in onnxruntime, side by side.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from compress_export import write_onnx
+from compress_quant.static import quantize_static
 from compress_tensor import Builder, DType, Graph, MissingExtraError
 from compress_tensor.console import run
 from compress_tensor.files import write_atomically
@@ -25,12 +26,16 @@ from .clock import interleave
 from .runtimes import Array, Runner, Runtime, load
 from .statistics import summarize, wilson
 
-HIDDEN = 64
+HIDDEN = 256
 SEED = 0
+CALIBRATION = 128  #: training images that the quantizer sees
 
 
-def fit() -> tuple[Graph, Array, Array]:
-    """Fit 64-64-10 to three quarters of the digits; returns graph, test images, test labels.
+def fit() -> tuple[Graph, Array, Array, Array]:
+    """Fit 64-256-10 to three quarters of the digits.
+
+    Returns:
+        The graph, calibration images, test images, test labels.
 
     Raises:
         MissingExtraError: if scikit-learn is not installed.
@@ -54,27 +59,32 @@ def fit() -> tuple[Graph, Array, Array]:
         value = b.gemm(value, w.astype(np.float32), bias.astype(np.float32))
         value = b.softmax(value, axis=1) if i == last else b.relu(value)
     b.output("output", value)
-    return b.graph(), test, test_labels
+    return b.graph(), train[:CALIBRATION], test, test_labels
 
 
-def measure(path: Path, images: Array, labels: Array) -> list[dict[str, Any]]:
-    """Return a row per runtime: accuracy, latency of one image and of all, size."""
-    runners: dict[str, Runner] = {r.value: load(path, r, 1) for r in Runtime}
+def measure(paths: dict[str, Path], images: Array, labels: Array) -> list[dict[str, Any]]:
+    """Return a row per file and runtime: accuracy, latency of one image and of all, size."""
+    runners: dict[tuple[str, str], Runner] = {
+        (kind, runtime.value): load(path, runtime, 1)
+        for kind, path in paths.items()
+        for runtime in Runtime
+    }
     rows = []
-    one = {name: _call(runner, images[:1]) for name, runner in runners.items()}
-    many = {name: _call(runner, images) for name, runner in runners.items()}
+    one = {f"{k} {r}": _call(runner, images[:1]) for (k, r), runner in runners.items()}
+    many = {f"{k} {r}": _call(runner, images) for (k, r), runner in runners.items()}
     single, batch = interleave(one), interleave(many)
-    for name, runner in runners.items():
+    for (kind, runtime), runner in runners.items():
         answers = runner.run({"input": images})["output"].argmax(axis=1)
         hits = int((answers == labels).sum())
         rows.append(
             {
-                "runtime": name,
+                "model": kind,
+                "runtime": runtime,
                 "accuracy": hits / len(labels),
                 "interval": wilson(hits, len(labels)),
-                "us_one_image": summarize(single[name]).median * 1e6,
-                "us_all_images": summarize(batch[name]).median * 1e6,
-                "bytes": path.stat().st_size,
+                "us_one_image": summarize(single[f"{kind} {runtime}"]).median * 1e6,
+                "us_all_images": summarize(batch[f"{kind} {runtime}"]).median * 1e6,
+                "bytes": paths[kind].stat().st_size,
             }
         )
     return rows
@@ -93,29 +103,38 @@ def demo() -> None:
     console = Console(highlight=False)
     out.mkdir(parents=True, exist_ok=True)
     console.print("fitting a network to scikit-learn's handwritten digits ...")
-    graph, images, labels = fit()
-    path = out / "digits.onnx"
-    write_onnx(graph, path)
-    rows = measure(path, images, labels)
-    table = Table(title=f"{path}: {len(labels)} test images, one thread")
-    columns = ("runtime", "accuracy", "95 % interval", "1 image", f"{len(labels)} images", "size")
-    for name in columns:
-        table.add_column(name, justify="left" if name == "runtime" else "right")
+    graph, calibration, images, labels = fit()
+    paths = {"FP32": out / "digits.onnx", "INT8": out / "digits.int8.onnx"}
+    write_onnx(graph, paths["FP32"])
+    quantized, ledger = quantize_static(graph, [{"input": calibration}])
+    write_onnx(quantized, paths["INT8"])
+    with write_atomically(out / "ledger.json") as file:
+        file.write(json.dumps(ledger.as_json(), indent=2).encode() + b"\n")
+    rows = measure(paths, images, labels)
+    table = Table(title=f"{len(labels)} test images, one thread")
+    columns = ("model", "runtime", "accuracy (95 %)", "1 image", f"{len(labels)} images")
+    for name in (*columns, "size"):
+        table.add_column(name, justify="left" if name in ("model", "runtime") else "right")
     for row in rows:
         low, high = row["interval"]
         table.add_row(
+            row["model"],
             row["runtime"],
-            f"{row['accuracy']:.2%}",
-            f"{low:.2%} .. {high:.2%}",
+            f"{row['accuracy']:.2%} ({low:.1%} .. {high:.1%})",
             f"{row['us_one_image']:.1f} us",
             f"{row['us_all_images']:.0f} us",
             f"{row['bytes'] / 1024:.1f} KB",
         )
     console.print(table)
-    result = {"model": str(path), "rows": rows, "machine": machine.describe()}
+    result = {
+        "models": {kind: str(path) for kind, path in paths.items()},
+        "rows": rows,
+        "machine": machine.describe(),
+    }
     with write_atomically(out / "result.json") as file:
         file.write(json.dumps(result, indent=2).encode() + b"\n")
-    console.print(f"written: {path}, {out / 'result.json'}")
+    written = [*paths.values(), out / "ledger.json", out / "result.json"]
+    console.print(f"written: {', '.join(map(str, written))}")
 
 
 if __name__ == "__main__":

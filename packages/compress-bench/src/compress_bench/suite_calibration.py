@@ -1,7 +1,6 @@
-"""Calibration of 5,000 images: time and resident memory, ours by percentile under a cap,
-onnxruntime's by minimum and maximum.
+"""Calibration of 5,000 images: time and resident memory.
 
-Each runs in a process of its own, so that the largest resident size is its own:
+Ours by percentile under a cap of 512 MB, onnxruntime's by minimum and maximum.  Each runs in a process of its own, so that the largest resident size is its own:
 ``python -m compress_bench.suite_calibration '{"side": "ours", ...}'`` prints one line of JSON.
 """
 
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from compress_autograd.data import open_dataset, preset
-from compress_export import read_onnx
 from rich.console import Console
 
+from compress_autograd.data import open_dataset, preset
+from compress_export import read_onnx
 from compress_tensor import FileError, MissingExtraError
 
 from .runtimes import Array

@@ -81,7 +81,7 @@ def _quality(root: Path, job: Job, runtime: Runtime, progress: Progress) -> Qual
 
 
 def example(inputs: list[Value], batch: int, other: int = 8) -> dict[str, Array]:
-    """Return seeded inputs; a free first dimension (or N) is ``batch``, other free ones ``other``."""
+    """Return seeded inputs; a free first dimension or N is ``batch``, others are ``other``."""
     rng = np.random.default_rng(SEED)
     found: dict[str, Array] = {}
     for value in inputs:
