@@ -25,16 +25,20 @@ CONSOLE = {"typer", "rich"}
 OUTSIDE: dict[str, set[str]] = {
     "compress_tensor": {"numpy"},
     "compress_autograd": {"numpy", "PIL"},
-    "compress_export": {"numpy", "onnx", "google", "onnxruntime", *CONSOLE},
+    "compress_export": {"numpy", "onnx", "google", "onnxruntime", *CONSOLE}
+    | {"tensorrt", "tensorrt_rtx"},
     "compress_quant": {"numpy", "onnxruntime", "yaml", *CONSOLE},
     "compress_prune": {"numpy", *CONSOLE},
     "compress_distill": {"numpy", *CONSOLE},
-    "compress_bench": {"numpy", "PIL", "onnxruntime", *CONSOLE},
+    "compress_bench": {"numpy", "PIL", "onnxruntime", "sklearn", *CONSOLE},
 }
 #: modules that alone may import a library, by library
 ONLY: dict[str, set[str]] = {
     "onnx": {"compress_export/onnx_read.py", "compress_export/onnx_write.py"}
     | {"compress_export/tensors.py"},
+    "sklearn": {"compress_bench/demo.py"},
+    "tensorrt": {"compress_export/tensorrt_build.py"},
+    "tensorrt_rtx": {"compress_export/tensorrt_build.py"},
     "yaml": {"compress_quant/recipe_file.py"},
     "google": {"compress_export/onnx_read.py", "compress_export/onnx_write.py"},
 }
