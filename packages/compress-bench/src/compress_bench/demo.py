@@ -120,7 +120,7 @@ def demo() -> None:
         table.add_row(
             row["model"],
             row["runtime"],
-            f"{row['accuracy']:.2%} ({low:.1%} .. {high:.1%})",
+            f"{row['accuracy']:.2%} ({100 * low:.1f}-{100 * high:.1f})",
             f"{row['us_one_image']:.1f} us",
             f"{row['us_all_images']:.0f} us",
             f"{row['bytes'] / 1024:.1f} KB",

@@ -1,6 +1,7 @@
 """Calibration of 5,000 images: time and resident memory.
 
-Ours by percentile under a cap of 512 MB, onnxruntime's by minimum and maximum.  Each runs in a process of its own, so that the largest resident size is its own:
+Ours by percentile under a cap of 512 MB, onnxruntime's by minimum and maximum.  Each runs
+in a process of its own, so that the largest resident size is its own:
 ``python -m compress_bench.suite_calibration '{"side": "ours", ...}'`` prints one line of JSON.
 """
 

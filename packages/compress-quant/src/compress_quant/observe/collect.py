@@ -133,8 +133,8 @@ def _count(found: Observation, name: str, values: Array, keys: Sequence[int]) ->
             "remove the sample or repair the model"
         )
     step = _stride(rows.shape[1])
-    for row, low, high, key in zip(rows, lows.tolist(), highs.tolist(), keys, strict=True):
-        found.statistics[name].add(low, high, row[::step], key & 1)
+    halves = np.array([key & 1 for key in keys])
+    found.statistics[name].add_rows(lows, highs, rows[:, ::step], halves)
 
 
 def _stride(size: int) -> int:

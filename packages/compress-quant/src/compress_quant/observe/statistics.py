@@ -42,12 +42,18 @@ class Statistics:
             values: all or some of its values.
             half: 0 or 1, from the sample's contents.
         """
-        self.samples += 1
-        self._low_sum += _whole(low)
-        self._high_sum += _whole(high)
-        histogram = self.halves[half]
-        histogram.widen(low, high)
-        histogram.add(values)
+        self.add_rows(np.array([low]), np.array([high]), values.reshape(1, -1), np.array([half]))
+
+    def add_rows(self, lows: Array, highs: Array, values: Array, halves: Array) -> None:
+        """Count samples: a row of values each (see `add`)."""
+        self.samples += len(lows)
+        self._low_sum += sum(map(_whole, lows.tolist()))
+        self._high_sum += sum(map(_whole, highs.tolist()))
+        for half, histogram in enumerate(self.halves):
+            rows = halves == half
+            if rows.any():
+                histogram.widen(float(lows[rows].min()), float(highs[rows].max()))
+                histogram.add(values[rows])
 
     def merge(self, other: Statistics) -> None:
         """Count all that another one counted."""
