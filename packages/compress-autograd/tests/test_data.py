@@ -134,7 +134,7 @@ def test_character_streams(tmp_path):
     streams = CharacterStreams(tmp_path / "t.txt", tmp_path / "v.json", 3)
 
     assert streams.ids.shape == (3, 33)
-    assert streams.ids[0, :2].tolist() == [1, 0]
+    assert streams.ids[0, :2].tolist() == [0, 1]  # from character 900 on
     (tmp_path / "v.json").write_text('{"a": 0}')
     with pytest.raises(FileError, match="no id for 'b'"):
         CharacterStreams(tmp_path / "t.txt", tmp_path / "v.json", 3)

@@ -170,6 +170,11 @@ def _onnxruntime(call: Call) -> list[Any]:
     return list(session.run(None, feeds))
 
 
+def _version() -> tuple[int, ...]:
+    runtime = pytest.importorskip("onnxruntime")
+    return tuple(int(part) for part in runtime.__version__.split(".")[:2])
+
+
 def tolerance(dtype: Any, products: int) -> float:
     """Return the bound on a sum of ``products`` rounded terms of size 1: gamma_k = k * eps."""
     return float(np.finfo(dtype).eps) * products if dtype.kind == "f" else 0.0
@@ -179,6 +184,8 @@ def tolerance(dtype: Any, products: int) -> float:
 def test_definition_and_rule_agree_with_onnxruntime(call: Call) -> None:
     """The same numbers up to rounding; and the rule says their types and shapes."""
     op, inputs, attributes, n_outputs = call
+    if attributes.get("count_include_pad") and _version() < (1, 24):
+        pytest.skip("onnxruntime before 1.24 leaves padding out of some of the means")
     expected = _onnxruntime(call)
     got = evaluate(op, inputs, attributes, n_outputs)[:n_outputs]
     node = Node(op, [""] * len(inputs), [f"o{n}" for n in range(n_outputs)], attributes)
