@@ -56,7 +56,8 @@ def main() -> int:
         "COMPRESS_LIBRARY": str(out / "libcompress_core.so"),
     }
     tests = [name for name in TESTS[first] if (ROOT / name).exists()]
-    arguments = ["-p", "no:cacheprovider", *(rest or tests)]
+    named = any(Path(word.partition("::")[0]).exists() for word in rest)
+    arguments = ["-p", "no:cacheprovider", *rest, *([] if named else tests)]
     return subprocess.call([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=env)
 
 
