@@ -35,7 +35,11 @@ def best_of_onnxruntime(found: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _accuracy(models: dict[str, Any]) -> list[str]:
-    lines = ["## Accuracy", "", *_head("model", "FP32", *(title for _, title in WAYS), "size")]
+    lines = [
+        "## Accuracy",
+        "",
+        *_head("model", "FP32", *(title for _, title in WAYS), "ours minus the best rival", "size"),
+    ]
     for name, found in models.items():
         cells = []
         for key, _ in WAYS:
@@ -43,6 +47,8 @@ def _accuracy(models: dict[str, Any]) -> list[str]:
             cells.append(_score(result))
         before, after = found["bytes"]
         size = f"{before / 1e6:.2f} -> {after / 1e6:.2f} MB"
+        rival = found.get("rival")
+        cells.append(_difference(rival) if rival else "")
         lines.append(_row(name, f"{found['fp32']['top1']:.2%}", *cells, size))
     return lines
 
@@ -52,8 +58,12 @@ def _score(result: dict[str, Any] | None) -> str:
         return "not run"
     if "missing" in result:
         return "fails"
+    return f"{result['top1']:.2%} ({_difference(result)})"
+
+
+def _difference(result: dict[str, Any]) -> str:
     low, high = (100 * end for end in result["interval"])
-    return f"{result['top1']:.2%} ({100 * result['difference']:+.2f} [{low:+.2f}, {high:+.2f}])"
+    return f"{100 * result['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def _notes(models: dict[str, Any]) -> list[str]:

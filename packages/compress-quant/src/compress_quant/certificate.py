@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from compress_export.onnx_write import to_bytes
 from compress_tensor import DType, Graph, Value, compile  # noqa: A004
 from compress_tensor.graph.interpret import interpret
 
@@ -235,6 +234,8 @@ def _cause(graph: Graph, value: str) -> str:
 def _peer(
     runtime: Any, graph: Graph, batches: Sequence[Feeds], level: Any, threads: int
 ) -> list[dict[str, Array]]:
+    from compress_export.onnx_write import to_bytes  # the only need of files here
+
     options = runtime.SessionOptions()
     options.graph_optimization_level = level
     options.intra_op_num_threads = threads

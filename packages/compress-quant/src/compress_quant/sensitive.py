@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compress_tensor import DType, Graph, Node, Value, compile  # noqa: A004
+from compress_tensor import DType, Graph, InputError, Node, Value, compile  # noqa: A004
 
 from .insert import Numbers, insert
 from .measure import Judge, decibels_of, noise_of
@@ -26,8 +26,10 @@ from .target import Target
 
 #: samples that are run per scale
 SAMPLES = 16
-#: a value goes back to floats only if it alone makes at least this part of all noise
+#: a value goes back to floats only if it alone makes at least this part of the noise that is left
 _LEAST_SHARE = 0.02
+#: once the network is good enough, only one that makes this part: it alone more than halves it
+_MOST_SHARE = 0.5
 
 Progress = Callable[[int, int], None]
 
@@ -129,9 +131,10 @@ def keep_in_floats(
     if whole >= least:
         return Found(placement, choice, whole, [])
     measured = harms(placement, numbers, target, judge, progress)
-    total = sum(noise_of(harm.decibels) for harm in measured)
+    left = sum(noise_of(harm.decibels) for harm in measured)
     for harm in measured:
-        if whole >= least or noise_of(harm.decibels) < _LEAST_SHARE * min(total, 1.0):
+        share = noise_of(harm.decibels) / left if left else 0.0
+        if share < (_LEAST_SHARE if whole < least else _MOST_SHARE):
             break
         why = (
             f"quantizing what it reads ({harm.scale.values[0]!r}, {describe(harm.scale)}) alone "
@@ -142,12 +145,15 @@ def keep_in_floats(
             if any(name in harm.scale.values for name in site.reads):
                 reasons.setdefault(site.node.outputs[0], why)
         tried = replace(choice, reasons=reasons, open=choice.open | frozenset(harm.scale.values))
-        placed = place(placement.graph, target, tried)
+        try:
+            placed = place(placement.graph, target, tried)
+        except InputError:  # nothing would be left
+            break
         kept = carried(numbers, placement, placed)
         reached = judge.decibels(insert(placed, kept, target))
         if reached > whole:
             placement, choice, numbers, whole = placed, tried, kept, reached
-            total = sum(noise_of(h.decibels) for h in measured if h.decibels > harm.decibels)
+            left -= noise_of(harm.decibels)
     return Found(placement, choice, whole, measured)
 
 

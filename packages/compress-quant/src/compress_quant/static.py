@@ -30,7 +30,7 @@ from .observe.ranges import CANDIDATES
 from .place import Choice, Placement, Scale, place
 from .prepare import prepare
 from .recipe import Override, Recipe, When
-from .sensitive import SAMPLES, carried, keep_in_floats, spread_text
+from .sensitive import SAMPLES, keep_in_floats, spread_text
 from .target import grid_for
 from .warn import warnings_for
 
@@ -153,11 +153,15 @@ class _Static:
     def _ranges(
         self, placement: Placement, choice: Choice, observation: Observation, judge: Judge
     ) -> tuple[Placement, Numbers]:
-        """Choose observer and what stays in floats; the search uses the best observer found."""
+        """Choose what stays in floats, then the observer."""
         recipe = self.recipe
-        names = CANDIDATES if recipe.observer is Observer.AUTO else (recipe.observer,)
+        automatic = recipe.observer is Observer.AUTO
+        names = CANDIDATES if automatic else (recipe.observer,)
         statistics = _by_scale(placement, observation)
-        numbers = self._best(placement, statistics, judge, names)
+        # Where much is lost an observer that cuts ranges may look best: search with one that
+        # does each value justice, compare observers once the rest is sound.
+        searching = Observer.MSE if automatic else recipe.observer
+        numbers = self._numbers(placement, statistics, searching)
         few = Judge(placement.graph, observation, recipe.threads, SAMPLES)
 
         def describe(scale: Scale) -> str:
@@ -173,9 +177,7 @@ class _Static:
             describe=describe,
             progress=lambda done, total: self.progress("measuring values", done, total),
         )
-        if found.placement is placement:
-            return placement, numbers
-        # Without what spoilt everything the observers can be told apart.
+        # A value that lost its partners keeps the statistics that it shared with them.
         before = {v: statistics[s.values[0]] for s in placement.scales for v in s.values}
         statistics = {s.values[0]: before[s.values[0]] for s in found.placement.scales}
         return found.placement, self._best(found.placement, statistics, judge, names)
@@ -307,6 +309,3 @@ def moved(placement: Placement, graph: Graph) -> Placement:
         sites[id(node)] = replace(site, node=node, bias=bias, tail=[twin[id(n)] for n in site.tail])
     reasons = {id(twin[key]): why for key, why in placement.reasons.items() if key in twin}
     return Placement(graph, sites, placement.scales, placement.of, reasons)
-
-
-__all__ = ["carried", "quantize_static"]
