@@ -16,8 +16,8 @@ onnx = pytest.importorskip(
 
 from compress_export.onnx_read import read_onnx
 from compress_export.tensors import tensor_to_array
-from compress_tensor.backend.reference.registry import REFERENCES
 from compress_tensor import compile  # noqa: A004
+from compress_tensor.backend.reference.registry import REFERENCES
 from compress_tensor.codec import decode, is_packed, wrap
 from compress_tensor.dtype import DType
 from compress_tensor.graph.flow import FLOW
