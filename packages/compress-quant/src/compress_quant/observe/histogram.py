@@ -52,6 +52,8 @@ class Histogram:
 
     def widen(self, low: float, high: float) -> None:
         """Make sure that the range ``low .. high`` has bins; it counts as seen."""
+        if self.low <= low and high <= self.high:
+            return
         low, high = min(low, self.low), max(high, self.high)
         exponent = exponent_for(low, high, self.bins)
         if self.empty:
