@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from compress_export import read_onnx
 from compress_tensor import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -103,9 +104,10 @@ def test_demo(tmp_path):
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
 def test_python_in_readmes(readme, model, tmp_path, monkeypatch):
-    """Every Python block runs as it stands, in a folder with a model.onnx."""
+    """Every Python block runs as it stands, in a folder with a model.onnx and data at hand."""
     monkeypatch.chdir(tmp_path)
-    names = {"array": np.zeros((2, 3, 8, 8), np.float32)}
+    array = np.random.default_rng(2).standard_normal((4, 3, 8, 8)).astype(np.float32)
+    names = {"array": array, "graph": read_onnx(model), "feeds": [{"input": array}]}
     for block in blocks(readme):
         exec(compile(block, str(readme), "exec"), names)
 
