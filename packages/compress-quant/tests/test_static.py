@@ -114,6 +114,23 @@ def test_batch_normalization_is_folded_first(rng):
     assert "BatchNormalization" not in ops(quantized)
 
 
+def test_constants_per_channel_go_into_the_convolution(rng):
+    """A bias and a scale that are nodes of their own; a table that is none stays."""
+    b = Builder()
+    x = b.input("x", DType.FLOAT32, ("N", 3, 8, 8))
+    h = b.conv(x, weights(rng, 4, 3, 3, 3), name="c")
+    h = b.add(h * rng.normal(size=(4, 1, 1)).astype(np.float32), np.ones((1, 4, 1, 1), np.float32))
+    h = b.relu(h, name="r")
+    h = b.add(b.conv(h, weights(rng, 4, 4, 1, 1), name="d"), weights(rng, 4, 6, 6), name="table")
+    b.output("y", h)
+    graph = b.graph()
+    found, feeds = prepare(graph), samples(rng)
+
+    assert {"Conv": 2, "Relu": 1, "Add": 1, "Identity": 1} == dict(ops(found))
+    a, c = (interpret(g, feeds[0])["y"] for g in (graph, found))
+    assert np.abs(a - c).max() <= 1e-5 * np.abs(a).max()
+
+
 def test_moving_operators_share_scales(rng):
     """MaxPool, Concat, Transpose: one scale for all they read and make."""
     b = Builder()

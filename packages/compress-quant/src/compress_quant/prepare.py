@@ -1,7 +1,7 @@
 """Bringing a float graph into the form that quantizes well.
 
 1. Constants are folded, nodes without effect removed.
-2. BatchNormalization goes into the convolution before it.
+2. BatchNormalization, and constants per channel, go into the convolution before them.
 3. Layer normalization and GELU that are spelled out become one node: in between there is nothing
    to gain from codes, and consumers know the operators.
 """
@@ -20,6 +20,8 @@ from compress_tensor.graph.passes import (
     remove_identities,
 )
 
+from .fold_channelwise import fold_channelwise
+
 _QUANTIZED = frozenset(
     {
         *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
@@ -35,7 +37,14 @@ def prepare(graph: Graph) -> Graph:
         InputError: if it is already quantized, or a constant has a NaN or an infinity.
     """
     require_float(graph)
-    for step in (remove_identities, fold_constants, fold_batch_norm, remove_dead, _spelled_out):
+    for step in (
+        remove_identities,
+        fold_constants,
+        fold_batch_norm,
+        fold_channelwise,
+        remove_dead,
+        _spelled_out,
+    ):
         graph = step(graph)
     return remove_dead(graph)
 
