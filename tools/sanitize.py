@@ -57,7 +57,8 @@ def main() -> int:
     }
     tests = [name for name in TESTS[first] if (ROOT / name).exists()]
     named = any(Path(word.partition("::")[0]).exists() for word in rest)
-    arguments = ["-p", "no:cacheprovider", "-m", "not onnxruntime", *rest, *([] if named else tests)]
+    arguments = ["-p", "no:cacheprovider", "-m", "not onnxruntime", *rest]
+    arguments += [] if named else tests
     return subprocess.call([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=env)
 
 
