@@ -76,7 +76,8 @@ def demo(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure everything on the models and data that COMPRESS_DATA names."""
     python = prepared(session, "test")
-    session.run(python, "-m", "compress_bench.suite", *session.posargs)
+    for suite in ("compress_bench.suite", "compress_bench.suite_int8"):
+        session.run(python, "-m", suite, *session.posargs)
 
 
 @nox.session(venv_backend="none", default=False)

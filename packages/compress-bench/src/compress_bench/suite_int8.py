@@ -42,6 +42,7 @@ from .peers_int8 import CALIBRATORS, nncf_quantize, onnxruntime_static
 from .quality import Quality, evaluate
 from .runtimes import Array, Runtime, load
 from .statistics import ratio_interval, summarize
+from .suite_calibration import measure_calibration
 from .suite_models import MODELS, THREADS, Job, example
 from .tables_int8 import markdown
 
@@ -172,12 +173,20 @@ def suite() -> None:
         console.print(f"measuring {job.file}")
         with progress_bar(job.file) as update:
             state["models"][job.file] = measure(root, job, update)
-        with write_atomically(path) as file:
-            file.write(json.dumps(state, indent=1, default=_plain).encode() + b"\n")
+        _save(path, state)
+    if "calibration" not in state and not given.only:
+        console.print("measuring calibration of 5,000 images")
+        state["calibration"] = measure_calibration(root)
+        _save(path, state)
     text = markdown(state)
     with write_atomically(given.out / f"{NAME}.md") as file:
         file.write(text.encode())
     Console(highlight=False, markup=False, soft_wrap=True).print(text)
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    with write_atomically(path) as file:
+        file.write(json.dumps(state, indent=1, default=_plain).encode() + b"\n")
 
 
 def _plain(value: object) -> object:

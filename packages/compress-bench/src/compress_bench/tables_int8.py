@@ -25,6 +25,8 @@ def markdown(state: dict[str, Any]) -> str:
     lines += _accuracy(state["models"])
     lines += ["", *_notes(state["models"]), "", *_latency(state["models"]), ""]
     lines += _parity(state["models"])
+    if "calibration" in state:
+        lines += ["", *_calibration(state["calibration"])]
     return "\n".join(lines) + "\n"
 
 
@@ -102,4 +104,16 @@ def _parity(models: dict[str, Any]) -> list[str]:
                         each["first"], f"{each['outputs']:.1e}",
                     )
                 )  # fmt: skip
+    return lines
+
+
+def _calibration(found: dict[str, Any]) -> list[str]:
+    lines = ["## Calibration", ""]
+    lines += [f"{found['model']}: ours by percentile with a cap of {found['cap_bytes'] >> 20} MB,"]
+    lines += ["onnxruntime by minimum and maximum, each in a process of its own.", ""]
+    lines += _head("tool", "images", "seconds", "peak resident MB")
+    for side in ("ours", "onnxruntime"):
+        result = found[side]
+        peak = f"{result['peak_resident_bytes'] / (1 << 20):.0f}"
+        lines.append(_row(side, result["samples"], f"{result['seconds']:.1f}", peak))
     return lines
