@@ -30,7 +30,7 @@ FLOORS = (
 BUILD = ("hatchling>=1.27", "setuptools>=77", "wheel")
 #: What the sessions need beyond the packages' own dependencies.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "test": ("pytest>=8", "onnxruntime>=1.20", "pillow>=10"),
+    "test": ("pytest>=8", "onnxruntime>=1.20", "pillow>=10", "scikit-learn>=1.4"),
     "check": ("ruff~=0.17.6", "mypy~=2.4.1", "pytest>=8"),
     "demo": ("scikit-learn>=1.4", "onnxruntime>=1.20"),
 }
