@@ -21,6 +21,7 @@
 
 enum {
     SPINS = 4000, /* about 50 us: longer than a gap between two operators of a network */
+    PATIENCE = 300, /* about 4 us: a part is at its end, or its thread was put aside */
     PARTS = 4,    /* per thread: enough to even out, few enough to cost nothing */
     MAX_THREADS = 256
 };
@@ -69,7 +70,7 @@ static void do_parts(cpr_pool *pool, int32_t index)
 /* Wait a moment; let another thread run when the wait gets long. */
 static void wait_a_little(int32_t *spins)
 {
-    if (++*spins < SPINS) {
+    if (++*spins < PATIENCE) {
         PAUSE();
     } else {
         *spins = 0;
@@ -86,7 +87,8 @@ static void *work(void *argument)
         int32_t spins = 0;
         while (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen && spins < SPINS) {
             PAUSE();
-            spins++;
+            if (++spins % PATIENCE == 0)
+                sched_yield(); /* the caller may have to run on this very processor */
         }
         if (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen) {
             pthread_mutex_lock(&pool->mutex);

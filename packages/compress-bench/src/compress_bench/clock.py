@@ -1,4 +1,8 @@
-"""Timing candidates in turn, A B A B, so that a change of the machine's speed hits all."""
+"""Timing candidates in turn, A B A B, so that a change of the machine's speed hits all.
+
+Before each sample there is a pause, then one call that is not timed: the threads of the candidate
+before may still be spinning for work, and those of the next one may be asleep.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 MINIMUM = 2e-4  #: seconds one sample lasts at least; shorter calls are repeated within it
 WARM_UP = 3
+PAUSE = 0.01  #: seconds between samples: longer than any known runtime's threads spin
 
 
 def interleave(
@@ -37,6 +42,8 @@ def interleave(
             break
         for name, call in candidates.items():
             count = loops[name]
+            time.sleep(PAUSE)
+            call()
             start = time.perf_counter()
             for _ in range(count):
                 call()
