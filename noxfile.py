@@ -137,6 +137,6 @@ def oldest(session: nox.Session) -> None:
 @nox.session(default=False)
 def tensorrt(session: nox.Session) -> None:
     """Build TensorRT engines from files of the target tensorrt; needs no GPU."""
-    made = environment().build_wheels(Path(prepared(session)))
-    session.install("pytest", "pyyaml", "pillow", "tensorrt-rtx", *map(str, made))
+    made = [str(wheel) for wheel in environment().build_wheels(Path(prepared(session))).values()]
+    session.install("pytest", "pyyaml", "pillow", "tensorrt-rtx", *made)
     session.run("pytest", "packages/compress-quant/tests/test_tensorrt.py", *session.posargs)
