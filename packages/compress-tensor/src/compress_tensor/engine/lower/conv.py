@@ -162,6 +162,19 @@ def packed_kernel(ctx: Lowering, name: str, groups: int) -> View:
     return packed
 
 
+def is_plain(w: Window, groups: int) -> bool:
+    """Whether a convolution is a product of pixels: one kernel position, no padding."""
+    return w.kernel == (1, 1) and not any(w.pads) and groups == 1
+
+
+def sampled(x: View, w: Window, out: View) -> tuple[View, Window]:
+    """Return a view of only the pixels that a plain convolution reads, and stride 1."""
+    for axis, stride in ((2, w.strides[0]), (3, w.strides[1])):
+        if stride != 1:
+            x = x.slice(axis, 0, out.shape[axis], stride)
+    return x, Window(w.kernel, (1, 1), w.pads, w.dilations)
+
+
 def dense(
     ctx: Lowering,
     x: View,
@@ -176,12 +189,9 @@ def dense(
     residual = None
     if done.residual:
         residual = _channels_last(ctx, image(ctx.view(done.residual)))
-    plain = w.kernel == (1, 1) and not any(w.pads) and groups == 1
-    if plain and w.strides != (1, 1):
-        # Only the pixels that are read: a view.
-        for axis, stride in ((2, w.strides[0]), (3, w.strides[1])):
-            x = x.slice(axis, 0, out.shape[axis], stride)
-        w = Window(w.kernel, (1, 1), w.pads, w.dilations)
+    plain = is_plain(w, groups)
+    if plain:
+        x, w = sampled(x, w, out)
     if x.shape[1] <= FEW_CHANNELS and groups == 1 and not plain:
         x, w = _written_padding(ctx, x, w)
     x = _channels_last(ctx, x)

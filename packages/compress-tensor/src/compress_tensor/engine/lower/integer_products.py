@@ -18,7 +18,7 @@ from ..lowering import Lowering, Quantized
 from ..registry import on_codes
 from ..view import View, channels_last
 from .codes import Requantized, bytes_of, requantized, scalar
-from .conv import FEW_CHANNELS, Window, image, window
+from .conv import FEW_CHANNELS, Window, image, is_plain, pixels_as_rows, sampled, window
 from .epilogue import per_channel
 from .integer import MOST_K, pack_s8, pad_columns, unsigned
 from .matrix import merged, rows
@@ -198,11 +198,9 @@ def _dense(
     out: View,
 ) -> None:
     oc, ic, kh, kw = kernel.shape
-    plain = w.kernel == (1, 1) and not any(w.pads) and groups == 1
-    if plain and w.strides != (1, 1):
-        for axis, stride in ((2, w.strides[0]), (3, w.strides[1])):
-            x = x.slice(axis, 0, out.shape[axis], stride)
-        w = Window(w.kernel, (1, 1), w.pads, w.dilations)
+    plain = is_plain(w, groups)
+    if plain:
+        x, w = sampled(x, w, out)
     few = ic <= FEW_CHANNELS and groups == 1 and not plain
     if few:
         # A frame of zero points with whole quads of channels: a kernel row is one run of bytes.
@@ -220,7 +218,11 @@ def _dense(
         if not residual.is_channels_last():
             residual = ctx.contiguous(residual, channels_last)
     if plain:
-        flat = [_pixels(x), _pixels(out), None if residual is None else _pixels(residual)]
+        flat = [
+            pixels_as_rows(x),
+            pixels_as_rows(out),
+            None if residual is None else pixels_as_rows(residual),
+        ]
         if flat[0] is not None and flat[1] is not None and (flat[2] is None) == (residual is None):
             one = [v.reshape(v.shape[1:]) for v in (starts, scale)]
             operands = [flat[0], packed, *one, flat[2], flat[1]]
@@ -228,11 +230,6 @@ def _dense(
             return
     args = [*w.words(), groups, zero, *product.args()]
     ctx.emit("conv_s8", [x, packed, starts, scale, residual, out], args)
-
-
-def _pixels(view: View) -> View | None:
-    n, c, h, w = view.shape
-    return view.transpose((0, 2, 3, 1)).reshape((1, n * h * w, c))
 
 
 def _framed(ctx: Lowering, x: View, w: Window, zero: int) -> tuple[View, Window]:

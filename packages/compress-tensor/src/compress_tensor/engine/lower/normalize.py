@@ -28,12 +28,7 @@ def softmax(ctx: Lowering, node: Node) -> None:
 
 def _trailing(ctx: Lowering, view: View, n: int) -> View:
     """Return the view with its last n dims contiguous among themselves."""
-    step = 1
-    for size, stride in zip(view.shape[::-1][:n], view.strides[::-1][:n], strict=True):
-        if size != 1 and stride != step:
-            return ctx.contiguous(view)
-        step *= size
-    return view
+    return view if _trailing_ok(view, n) else ctx.contiguous(view)
 
 
 def _trailing_ok(view: View, n: int) -> bool:
