@@ -140,15 +140,19 @@ class Plan:
 
     def profile(self, feeds: Mapping[str, Array], pool: Pool | None) -> list[tuple[Record, int]]:
         """Run and return the nanoseconds of each record (host calls left out)."""
-        run = _Run(self, feeds, self.arenas.take(self.arena_bytes))
-        found: list[tuple[Record, int]] = []
-        for step in self.steps:
-            if isinstance(step, Program):
-                times = step.profile(run.addresses.ctypes.data, pool)
-                found += zip(step.records, times, strict=True)
-            else:
-                run.host(step)
-        return found
+        memory = self.arenas.take(self.arena_bytes)
+        try:
+            run = _Run(self, feeds, memory)
+            found: list[tuple[Record, int]] = []
+            for step in self.steps:
+                if isinstance(step, Program):
+                    times = step.profile(run.addresses.ctypes.data, pool)
+                    found += zip(step.records, times, strict=True)
+                else:
+                    run.host(step)
+            return found
+        finally:
+            self.arenas.give(memory)
 
 
 class _Run:

@@ -48,7 +48,6 @@ def window(
     dilations = list(attributes.get("dilations") or [1] * rank)
     pads = list(attributes.get("pads") or [0] * (2 * rank))
     auto = attributes.get("auto_pad", "NOTSET")
-    auto = auto.decode() if isinstance(auto, bytes) else auto
     if auto == "VALID":
         pads = [0] * (2 * rank)
     elif auto in ("SAME_UPPER", "SAME_LOWER"):
@@ -305,7 +304,6 @@ def _transposed_window(
     pads = list(attributes.get("pads") or [0] * (2 * rank))[:rank]
     extra = list(attributes.get("output_padding") or [0] * rank)
     auto = attributes.get("auto_pad", "NOTSET")
-    auto = auto.decode() if isinstance(auto, bytes) else auto
     if auto.startswith("SAME") or attributes.get("output_shape"):
         for i in range(rank):
             full = strides[i] * (size[i] - 1) + extra[i] + (kernel[i] - 1) * dilations[i] + 1

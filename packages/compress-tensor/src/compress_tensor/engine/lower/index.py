@@ -65,7 +65,7 @@ def scatter(ctx: Lowering, node: Node) -> None:
     data, indices, updates = _operands(ctx, node)
     attributes = ctx.attributes(node)
     reduction = attributes["reduction"]
-    code = REDUCTIONS[reduction.decode() if isinstance(reduction, bytes) else reduction]
+    code = REDUCTIONS[reduction]
     require(code == 0 or data.dtype in _REDUCIBLE, f"reduction of {data.dtype.label}")
     out = ctx.output(node.outputs[0])
     if not out.size:

@@ -137,7 +137,6 @@ def pad(ctx: Lowering, node: Node) -> None:
     """Fill and copy for constants; per-axis index tables for the other modes."""
     view = movable(ctx, node)
     mode = ctx.attributes(node)["mode"]
-    mode = mode.decode() if isinstance(mode, bytes) else mode
     pads = ctx.value(node.inputs[1])
     require(pads is not None, "pads are not known")
     assert pads is not None
@@ -203,7 +202,6 @@ def depth_space(ctx: Lowering, node: Node) -> None:
     attributes = ctx.attributes(node)
     block = int(attributes["blocksize"])
     mode = attributes["mode"]
-    mode = mode.decode() if isinstance(mode, bytes) else mode
     n, c, h, w = view.shape
     if node.op == "DepthToSpace":
         depth = c // (block * block)

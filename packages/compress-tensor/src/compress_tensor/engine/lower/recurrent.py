@@ -40,7 +40,7 @@ def recurrent(ctx: Lowering, node: Node) -> None:
     names = [ctx.optional(node, i) for i in range(8 if op == "LSTM" else 6)]
     floats(ctx, *names[:4], *names[5:])
     attributes = ctx.attributes(node)
-    direction = _text(attributes["direction"])
+    direction = str(attributes["direction"])
     require(direction in _DIRECTIONS, f"direction {direction}")
     w, r = (_transposed(ctx, name) for name in names[1:3])
     layout = int(attributes["layout"])
@@ -70,10 +70,6 @@ def recurrent(ctx: Lowering, node: Node) -> None:
         ctx.emit(op.lower(), [x, w, r, *parts, *outputs], args)
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
 def _transposed(ctx: Lowering, name: str) -> View:
     """Return [D, gates * H, K] as contiguous [D, K, gates * H]."""
     value = ctx.value(name)
@@ -92,7 +88,7 @@ def _lengths(ctx: Lowering, name: str) -> View | None:
 
 def _activations(op: str, attributes: dict[str, Any], directions: int) -> list[int | float]:
     """Return function number, alpha and beta of each activation of each direction."""
-    given = [_text(name) for name in attributes["activations"] or _DEFAULTS[op] * directions]
+    given = list(attributes["activations"] or _DEFAULTS[op] * directions)
     require(len(given) == _FUNCTIONS[op] * directions, "number of activations")
     alphas = list(attributes["activation_alpha"] or [])
     betas = list(attributes["activation_beta"] or [])

@@ -45,10 +45,7 @@ def resize(ctx: Lowering, node: Node) -> None:
 
 
 def _attributes(ctx: Lowering, node: Node) -> dict[str, Attribute]:
-    found = {
-        name: value.decode() if isinstance(value, bytes) else value
-        for name, value in ctx.attributes(node).items()
-    }
+    found = dict(ctx.attributes(node))
     if node.op == "Upsample":
         found |= {
             "coordinate_transformation_mode": "asymmetric",
