@@ -96,9 +96,31 @@ static void make_mean(rng *r, test_case *t)
     arg_int(t, zero);
 }
 
+static void make_histogram(rng *r, test_case *t)
+{
+    int64_t dim[CPR_MAX_RANK];
+    const int64_t bins = between(r, 1, 300), one = 1;
+    add(r, t, INPUT, F32, random_dims(r, 1, 4, 3000, dim), dim);
+    add_dense(t, OUTPUT, S64, 1, &bins);
+    add_dense(t, OUTPUT, S64, 1, &one);
+    arg_int(t, between(r, -12, 12));
+    arg_int(t, between(r, -200, 20));
+}
+
+static void make_extremes(rng *r, test_case *t)
+{
+    const int64_t dim[] = {between(r, 0, 5), between(r, 1, 700)};
+    operand *in = add(r, t, INPUT, F32, 2, dim);
+    in->stride[1] = 1;
+    in->stride[0] = dim[1] + between(r, 0, 3);
+    add(r, t, OUTPUT, F32, 1, dim);
+    add(r, t, OUTPUT, F32, 1, dim);
+}
+
 const generator cases_quant[] = {
     {"quantize_linear", make_quantize}, {"requantize", make_requantize}, {"dequantize_linear", make_dequantize},
     {"dynamic_quantize_linear", make_dynamic}, {"lut_u8", make_lut},
     {"add_q8", make_combine}, {"mul_q8", make_combine},
-    {"mean_q8", make_mean}, {NULL, NULL},
+    {"mean_q8", make_mean}, {"histogram", make_histogram},
+    {"row_extremes", make_extremes}, {NULL, NULL},
 };

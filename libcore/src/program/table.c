@@ -56,7 +56,9 @@
     X(depthwise_s8) \
     X(add_q8)      \
     X(mul_q8)      \
-    X(mean_q8)
+    X(mean_q8)     \
+    X(histogram)   \
+    X(row_extremes)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from compress_quant.observe import (
     signal_to_noise,
 )
 from compress_quant.observe.histogram import exponent_for
+from compress_quant.observe.statistics import ExactSum
 from compress_tensor import Builder, DType, InputError
 
 
@@ -171,7 +174,10 @@ def test_mse_beats_min_max_where_there_are_outliers(rng):
 
 def test_shared_scales_cover_all_partners(rng):
     """Combined statistics count everything."""
-    a, b = statistics_of(rng.normal(size=(4, 50))), statistics_of(3 + rng.gamma(1, size=(4, 50)))
+    a, b = (
+        statistics_of(values.astype(np.float32))
+        for values in (rng.normal(size=(4, 50)), 3 + rng.gamma(1, size=(4, 50)))
+    )
     both = combined([a, b])
 
     assert both.histogram.total == a.histogram.total + b.histogram.total
@@ -259,3 +265,14 @@ def test_the_sample_and_value_with_an_infinity_are_named(rng):
     x[3] = 3e38
     with pytest.raises(InputError, match=r"'c'.*sample 3"):
         observe(graph, [{"x": x}], ["c"])
+
+
+def test_exact_sums_depend_on_no_order(rng):
+    """The mean of the extremes is the rounded exact one, over all exponents of float32."""
+    values = (rng.normal(size=1000) * 2.0 ** rng.integers(-149, 127, 1000)).astype(np.float32)
+    values[:3] = np.finfo(np.float32).max, -np.finfo(np.float32).max, 1e-45
+    total = ExactSum()
+    for part in np.array_split(rng.permutation(values), 7):
+        total.add(part)
+
+    assert total.value == sum(map(Fraction, values.astype(np.float64).tolist()))

@@ -7,6 +7,7 @@ import pytest
 
 from compress_tensor.backend.reference import quantize as ref
 from compress_tensor.backend.reference import recurrent
+from compress_tensor.counting import count_bins, row_extremes
 from compress_tensor.errors import NativeArgumentError
 from compress_tensor.native.call import call
 
@@ -162,3 +163,46 @@ def test_sequence_length_out_of_range_is_an_error(rng):
     x, w, r = (np.zeros(s, np.float32) for s in ((3, 1, 2), (1, 4, 2), (1, 4, 4)))
     with pytest.raises(NativeArgumentError, match=r"rnn: sequence length 4 is not in 0\.\.3"):
         run("rnn", x, w, r, None, np.array([4], np.int32), [None], None, "forward", 0, 0)
+
+
+@pytest.mark.parametrize("exponent", [-149, -126, -30, -3, 0, 1, 20, 110])
+def test_count_bins(exponent, rng):
+    """Every value in the bin that exact arithmetic gives; outside in the nearest one."""
+    x = (rng.normal(size=(7, 333)) * 2.0 ** (exponent + rng.integers(-3, 9, (7, 333)))).astype("f4")
+    x.flat[:9] = 0.0, -0.0, np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, -1e-45
+    with np.errstate(invalid="ignore"):
+        at = np.clip(np.floor(np.ldexp(x.astype(np.float64), -exponent)) + 40, 0, 99)
+    wanted = np.bincount(at[(x != 0) & ~np.isnan(x)].astype(np.int64), minlength=100)
+
+    for values in (x, np.asfortranarray(x), x[:, ::-1], x[::-1, :]):
+        counts, zeros = count_bins(values, exponent, -40, 100)
+
+        assert np.array_equal(wanted, counts)
+        assert zeros == np.count_nonzero(x == 0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 1000])
+def test_row_extremes(n, rng):
+    """As numpy; NaN anywhere in a row makes both NaN."""
+    x = rng.normal(size=(5, n)).astype(np.float32)
+    x[1, -1] = np.nan
+    x[2, 0] = -np.inf
+
+    lows, highs = row_extremes(x)
+
+    assert np.array_equal(x.min(axis=1), lows, equal_nan=True)
+    assert np.array_equal(x.max(axis=1), highs, equal_nan=True)
+
+
+def test_counting_refuses_what_it_cannot_hold():
+    """One sentence, nothing read."""
+    x = np.zeros((2, 3), np.float32)
+    for wrong in (
+        lambda: count_bins(x, 300, 0, 8),
+        lambda: count_bins(x, 0, 1 << 25, 8),
+        lambda: count_bins(x.astype(np.float64), 0, 0, 8),
+        lambda: row_extremes(x[:, :0]),
+        lambda: row_extremes(np.asfortranarray(x)),
+    ):
+        with pytest.raises(NativeArgumentError, match="requires"):
+            wrong()

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import gcd
 
 import numpy as np
 
 from compress_tensor import CompressError, DType, Graph, InputError, compile  # noqa: A004
+from compress_tensor.counting import row_extremes
 from compress_tensor.graph.infer import infer
 
 from ..affine import Array
@@ -59,6 +61,22 @@ class Observation:
             yield {name: np.concatenate([s[name] for s in part]) for name in part[0]}
 
 
+class Spare:
+    """The arrays of the last batch, written again by the next one if its inputs have its shapes."""
+
+    def __init__(self) -> None:
+        self._shapes: list[tuple[int, ...]] = []
+        self._arrays: dict[str, Array] = {}
+
+    def arrays(self, feeds: Feeds) -> Mapping[str, Array]:
+        """Return the arrays that fit these feeds."""
+        return self._arrays if self._shapes == [a.shape for a in feeds.values()] else {}
+
+    def keep(self, feeds: Feeds, values: dict[str, Array]) -> None:
+        """Take the values that these feeds gave."""
+        self._shapes, self._arrays = [a.shape for a in feeds.values()], values
+
+
 def observe(
     graph: Graph,
     data: Iterable[Feeds],
@@ -91,6 +109,17 @@ def observe(
     session = compile(graph, threads=threads)
     kept: list[tuple[int, int, dict[str, Array]]] = []
     budget: Budget | None = None
+    workers = ThreadPoolExecutor(threads)  # each value has statistics of its own
+
+    spare = Spare()
+
+    def count(part: Feeds, group: Sequence[str], keys: Sequence[int]) -> None:
+        values = session.run(part, outputs=group, into={} if alone else spare.arrays(part))
+        # A list: errors come out, the first in the order of names.
+        list(workers.map(lambda name: _count(found, name, values[name], keys), values))
+        if not alone:
+            spare.keep(part, values)
+
     for feeds in data:
         _check(graph, feeds, found.samples)
         if budget is None:
@@ -104,9 +133,7 @@ def observe(
             rows = len(next(iter(part.values()))) if found.rows else 1
             keys = [_hash(part, row if found.rows else None) for row in range(rows)]
             for group in budget.groups:
-                values = session.run(part, outputs=group)
-                for name in group:
-                    _count(found, name, values.pop(name), keys)
+                count(part, group, keys)
             for row, key in enumerate(keys):
                 one = {n: a[row : row + 1] if found.rows else a for n, a in part.items()}
                 _keep(kept, keep, key, found.samples + row, one)
@@ -123,7 +150,7 @@ def _count(found: Observation, name: str, values: Array, keys: Sequence[int]) ->
     rows = values.reshape(len(keys), -1)
     if not rows.shape[1]:
         return
-    lows, highs = rows.min(axis=1), rows.max(axis=1)
+    lows, highs = row_extremes(rows)
     bad = ~(np.isfinite(lows) & np.isfinite(highs))
     if bad.any():
         at = int(bad.argmax())

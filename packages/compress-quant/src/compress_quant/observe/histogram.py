@@ -14,6 +14,7 @@ from math import frexp, ldexp
 import numpy as np
 
 from compress_tensor import InputError
+from compress_tensor.counting import count_bins
 
 from ..affine import Array
 
@@ -68,20 +69,10 @@ class Histogram:
 
     def add(self, values: Array) -> None:
         """Count finite float32 values that lie in the range seen so far (see `widen`)."""
-        if not values.size:
-            return
-        flat = values.reshape(-1)
-        if self.exponent < -100 or self.exponent > 60:  # float32 would round or overflow
-            flat = flat.astype(np.float64)
-        scaled = np.floor(flat * flat.dtype.type(ldexp(1.0, -self.exponent)))
-        index = scaled.astype(np.int64 if flat.dtype == np.float64 else np.int32)
-        if self.first:
-            index -= index.dtype.type(self.first)
-        self.counts += np.bincount(index, minlength=len(self.counts))
-        zeros = flat.size - int(np.count_nonzero(flat))
-        if zeros:
+        if values.size:
+            counts, zeros = count_bins(values, self.exponent, self.first, len(self.counts))
+            self.counts += counts
             self.zeros += zeros
-            self.counts[-self.first] -= zeros
 
     def merge(self, other: Histogram) -> None:
         """Count all that another histogram counted.

@@ -13,8 +13,34 @@ import numpy as np
 from ..affine import Array
 from .histogram import BINS, Histogram
 
-#: every float32 is a whole multiple of this
+#: every float32 is a whole multiple of 2**-149, and 24 bits of it times a power of two
 _UNIT = 149
+_BITS = 24
+
+
+class ExactSum:
+    """A sum of float32 values without rounding, so that their order does not matter."""
+
+    def __init__(self) -> None:
+        #: by exponent: the sum of 24-bit mantissas, good for 2^39 values
+        self._mantissas = np.zeros(_UNIT + 128 + 1, np.int64)
+
+    def add(self, values: Array) -> None:
+        """Add finite float32 values."""
+        fractions, exponents = np.frexp(values.astype(np.float64))
+        whole = (fractions * (1 << _BITS)).astype(np.int64)
+        np.add.at(self._mantissas, exponents + _UNIT, whole)
+
+    def merge(self, other: ExactSum) -> None:
+        """Add all that another one has."""
+        self._mantissas += other._mantissas
+
+    @property
+    def value(self) -> Fraction:
+        """The sum."""
+        used = np.flatnonzero(self._mantissas)
+        whole = sum(int(self._mantissas[i]) << int(i) for i in used)
+        return Fraction(whole, 1 << (_UNIT + _BITS))
 
 
 class Statistics:
@@ -30,8 +56,8 @@ class Statistics:
     def __init__(self, bins: int = BINS) -> None:
         self.halves = (Histogram(bins), Histogram(bins))
         self.samples = 0
-        self._low_sum = 0
-        self._high_sum = 0
+        self._low_sum = ExactSum()
+        self._high_sum = ExactSum()
 
     def add(self, low: float, high: float, values: Array, half: int) -> None:
         """Count one sample.
@@ -47,8 +73,8 @@ class Statistics:
     def add_rows(self, lows: Array, highs: Array, values: Array, halves: Array) -> None:
         """Count samples: a row of values each (see `add`)."""
         self.samples += len(lows)
-        self._low_sum += sum(map(_whole, lows.tolist()))
-        self._high_sum += sum(map(_whole, highs.tolist()))
+        self._low_sum.add(lows)
+        self._high_sum.add(highs)
         for half, histogram in enumerate(self.halves):
             rows = halves == half
             if rows.any():
@@ -58,8 +84,8 @@ class Statistics:
     def merge(self, other: Statistics) -> None:
         """Count all that another one counted."""
         self.samples += other.samples
-        self._low_sum += other._low_sum
-        self._high_sum += other._high_sum
+        self._low_sum.merge(other._low_sum)
+        self._high_sum.merge(other._high_sum)
         for mine, theirs in zip(self.halves, other.halves, strict=True):
             mine.merge(theirs)
 
@@ -73,8 +99,7 @@ class Statistics:
         """The smallest and the largest value of a sample, on average over samples."""
         if not self.samples:
             return 0.0, 0.0
-        unit = Fraction(1, 1 << _UNIT) / self.samples
-        return float(self._low_sum * unit), float(self._high_sum * unit)
+        return float(self._low_sum.value / self.samples), float(self._high_sum.value / self.samples)
 
 
 def merged(histograms: tuple[Histogram, ...] | list[Histogram]) -> Histogram:
@@ -95,12 +120,6 @@ def combined(statistics: list[Statistics]) -> Statistics:
         for each in statistics:
             found.halves[half].merge(each.halves[half])
     found.samples = max(each.samples for each in statistics)
-    found._low_sum = min(each._low_sum for each in statistics)
-    found._high_sum = max(each._high_sum for each in statistics)
+    found._low_sum = min((each._low_sum for each in statistics), key=lambda s: s.value)
+    found._high_sum = max((each._high_sum for each in statistics), key=lambda s: s.value)
     return found
-
-
-def _whole(value: float) -> int:
-    """Return a float32 as a number of smallest units."""
-    numerator, denominator = float(np.float32(value)).as_integer_ratio()
-    return (numerator << _UNIT) // denominator

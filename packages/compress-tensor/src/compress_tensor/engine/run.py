@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,22 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         return np.empty(shape, dtype)
     except MemoryError as error:
         raise ShapeError(f"there is not enough memory to run this: {error}") from error
+
+
+def _given(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return the caller's array for an output, after comparing it with what will be written.
+
+    Raises:
+        InputError: if it does not serve.
+    """
+    if array.shape != shape or array.dtype != dtype:
+        raise InputError(
+            f"the array for output {name!r} is {array.dtype} of shape {list(array.shape)}, "
+            f"not {dtype} of shape {list(shape)}"
+        )
+    if not (array.flags.c_contiguous and array.flags.writeable and array.flags.aligned):
+        raise InputError(f"the array for output {name!r} is not contiguous and writeable")
+    return array
 
 
 class Arenas:
@@ -105,7 +122,7 @@ class Plan:
         self._constants: list[Array | None] = [b.array for b in self.bases]
         self._given = [(n, b.name) for n, b in enumerate(self.bases) if b.kind is Kind.INPUT]
         self._made = [
-            (n, self.infos[b.name].dims, self.infos[b.name].dtype.numpy)
+            (n, b.name, self.infos[b.name].dims, self.infos[b.name].dtype.numpy)
             for n, b in enumerate(self.bases)
             if b.kind is Kind.OUTPUT
         ]
@@ -122,11 +139,16 @@ class Plan:
             else None
         )
 
-    def run(self, feeds: Mapping[str, Array], pool: Pool | None) -> dict[str, Array]:
-        """Run the steps; returns the outputs by name, each an array of its own."""
+    def run(
+        self,
+        feeds: Mapping[str, Array],
+        pool: Pool | None,
+        into: Mapping[str, Array] | None = None,
+    ) -> dict[str, Array]:
+        """Run the steps; returns the outputs by name, each an array of its own (or of ``into``)."""
         memory = self.arenas.take(self.arena_bytes)
         try:
-            run = _Run(self, feeds, memory)
+            run = _Run(self, feeds, memory, into or {})
             for step in self.steps:
                 if isinstance(step, Program):
                     step.run(run.addresses.ctypes.data, pool)
@@ -158,7 +180,13 @@ class Plan:
 class _Run:
     """The memory of one run."""
 
-    def __init__(self, plan: Plan, feeds: Mapping[str, Array], memory: Array) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        feeds: Mapping[str, Array],
+        memory: Array,
+        into: Mapping[str, Array] = MappingProxyType({}),
+    ) -> None:
         self.plan = plan
         self.memory = memory
         self.arrays = plan._constants.copy()
@@ -170,8 +198,8 @@ class _Run:
             array = np.asarray(feeds[name], order="C")
             self.arrays[slot] = array
             self.addresses[slot + 1] = array.__array_interface__["data"][0]
-        for slot, shape, dtype in plan._made:
-            array = _empty(shape, dtype)
+        for slot, name, shape, dtype in plan._made:
+            array = _given(name, into[name], shape, dtype) if name in into else _empty(shape, dtype)
             self.arrays[slot] = array
             self.addresses[slot + 1] = array.__array_interface__["data"][0]
 

@@ -61,15 +61,20 @@ class Stage:
         self._plans: OrderedDict[Key, tuple[Plan, Stage | None]] = OrderedDict()
         self._lock = threading.RLock()
 
-    def run(self, feeds: Mapping[str, Array], pool: Pool | None) -> dict[str, Array]:
+    def run(
+        self,
+        feeds: Mapping[str, Array],
+        pool: Pool | None,
+        into: Mapping[str, Array] | None = None,
+    ) -> dict[str, Array]:
         """Run on inputs whose names, types and shapes were checked."""
         plan, rest = self.plan(feeds)
-        found = plan.run(feeds, pool)
+        found = plan.run(feeds, pool, into)
         if rest is None:
             return found
         known = {**{name: feeds[name] for name in self._inputs()}, **found}
         given = {v.name: known[v.name] for v in rest.graph.inputs}
-        return rest.run(given, pool)
+        return rest.run(given, pool, into)
 
     def plan(self, feeds: Mapping[str, Array]) -> tuple[Plan, Stage | None]:
         """Return the plan for these shapes (and contents, where they matter)."""
@@ -194,13 +199,21 @@ class Session:
         return list(self._outputs)
 
     def run(
-        self, feeds: Mapping[str, Any], outputs: Sequence[str] | None = None
+        self,
+        feeds: Mapping[str, Any],
+        outputs: Sequence[str] | None = None,
+        *,
+        into: Mapping[str, Array] | None = None,
     ) -> dict[str, Array]:
         """Compute the outputs for one set of inputs.
 
         Args:
             feeds: an array for every input, of its type and shape.
             outputs: names of any values of the graph, instead of the session's outputs.
+            into: by name of an output: an array of its type and shape, contiguous, that is
+                written and returned instead of a new one; it must not overlap another array of
+                this run.  Outputs that are inputs or constants, or have no shape before the
+                run, get arrays of their own all the same.
 
         Returns:
             An array of its own for every output.
@@ -211,12 +224,12 @@ class Session:
         if outputs is None:
             plan = self._ready.get(_signature(feeds))
             if plan is not None:
-                return plan.run(feeds, self._pool)
+                return plan.run(feeds, self._pool, into)
         checked = self._checked(feeds)
         stage = self._stage(tuple(outputs or self._outputs))
         if outputs is None:
             self._remember(stage, feeds, checked)
-        return stage.run(checked, self._pool)
+        return stage.run(checked, self._pool, into)
 
     def _remember(
         self, stage: Stage, feeds: Mapping[str, Any], checked: Mapping[str, Array]

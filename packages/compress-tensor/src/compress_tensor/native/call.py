@@ -14,6 +14,8 @@ from .library import Pool, core, opcode
 
 TENSOR_WORDS = 20
 MAX_RANK = 8
+_ZEROS = (0,) * MAX_RANK
+_ABSENT = (-1, *(0,) * (TENSOR_WORDS - 1))
 
 
 def float_bits(value: float) -> int:
@@ -39,26 +41,30 @@ def call(
         NativeError: with libcore's sentence.
         ValueError: if a stride is not a multiple of the element size.
     """
-    words = np.zeros((max(len(tensors), 1), TENSOR_WORDS), np.int64)
-    data = np.zeros(max(len(tensors), 1), np.int64)
+    words: list[int] = []
+    data: list[int] = []
     for i, array in enumerate(tensors):
         if array is None:
-            words[i, 0] = -1
+            words += _ABSENT
+            data.append(0)
             continue
-        if array.ndim > MAX_RANK:
-            raise NativeUnsupportedError(f"{op}: {array.ndim} dimensions, libcore takes {MAX_RANK}")
-        if any(stride % array.itemsize for stride in array.strides):
+        shape, strides, size = array.shape, array.strides, array.itemsize
+        if len(shape) > MAX_RANK:
+            raise NativeUnsupportedError(f"{op}: {len(shape)} dimensions, libcore takes {MAX_RANK}")
+        if any(stride % size for stride in strides):
             raise ValueError(f"{op}: operand {i} has a stride that is not whole elements")
-        words[i, 2:4] = DType.of(array.dtype), array.ndim
-        words[i, 4 : 4 + array.ndim] = array.shape
-        words[i, 12 : 12 + array.ndim] = [stride // array.itemsize for stride in array.strides]
-        data[i] = array.ctypes.data
+        pad = _ZEROS[len(shape) :]
+        words += (0, 0, DType.of(array.dtype), len(shape), *shape, *pad)
+        words += (*(stride // size for stride in strides), *pad)
+        data.append(array.__array_interface__["data"][0])
+    described = np.array(words or _ABSENT, np.int64)
+    addresses = np.array(data or [0], np.int64)
     numbers = arg_words(args)
     core().cpr_call(
         opcode(op),
         len(tensors),
-        words.ctypes.data,
-        data.ctypes.data,
+        described.ctypes.data,
+        addresses.ctypes.data,
         len(args),
         numbers.ctypes.data,
         pool.handle if pool else None,
