@@ -36,10 +36,10 @@ print(hashlib.sha256(to_bytes(made)).hexdigest())
 """
 
 
-def digest(isa, threads):
+def digest(isa, *numbers, script=SCRIPT):
     """Return the hash of the exported file, made in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(threads)],
+        [sys.executable, "-c", script, *map(str, numbers)],
         env={**os.environ, "COMPRESS_ISA": isa},
         capture_output=True,
         text=True,
@@ -51,6 +51,42 @@ def digest(isa, threads):
 def test_the_file_is_the_same_on_every_instruction_set():
     """Bytes, for one and two threads."""
     found = {digest(isa, threads) for isa, threads in (("scalar", 1), ("avx2", 1), ("", 2))}
+
+    assert len(found) == 1
+
+
+REAL = """
+import hashlib, os, sys
+from pathlib import Path
+import numpy as np
+from compress_autograd.data import open_dataset, preset
+from compress_export import read_onnx
+from compress_export.onnx_write import to_bytes
+from compress_quant import Recipe, quantize_static
+
+root, threads, batch, seed = Path(os.environ["COMPRESS_DATA"]), *map(int, sys.argv[1:])
+graph = read_onnx(root / "models/resnet8_mlperf_cifar10.onnx")
+data, steps = open_dataset(root / "cifar10/train_4000.bin"), preset("cifar10-raw")
+order = np.random.default_rng(seed).permutation(96) if seed else np.arange(96)
+rows = np.stack([steps(data.sample(int(i))) for i in order])
+feeds = [{"input": rows[i : i + batch]} for i in range(0, len(rows), batch)]
+made, _ = quantize_static(graph, feeds, Recipe(threads=threads))
+print(hashlib.sha256(to_bytes(made)).hexdigest())
+"""
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not ROOT.is_dir(), reason="COMPRESS_DATA is not set")
+def test_the_file_of_a_real_network_is_the_same_however_it_is_made():
+    """Five runs: instruction sets, threads, order and batches of the calibration data."""
+    ways = [
+        ("", 1, 96, 0),
+        ("", 2, 7, 1),
+        ("avx2", 1, 16, 2),
+        ("avx2", 2, 5, 3),
+        ("scalar", 2, 96, 0),
+    ]
+    found = {digest(isa, *numbers, script=REAL) for isa, *numbers in ways}
 
     assert len(found) == 1
 
