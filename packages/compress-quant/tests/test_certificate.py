@@ -37,7 +37,7 @@ def sum_of_codes(zero: int) -> Graph:
 
 @pytest.mark.parametrize(("zero", "differ"), [(4, 0), (3, 32)])
 def test_the_optimization_that_differs_is_named(zero, differ):
-    """onnxruntime adds an odd zero point before it rounds: ties go to the other side.
+    """An odd zero point is added by onnxruntime before it rounds: ties go to the other side.
 
     QuantizeLinear is rint(x / scale) + zero_point: our engine and the simulation agree.
     """
