@@ -17,9 +17,9 @@ from compress_tensor.graph.rename import renamed
 
 from .affine import AffineParams, Array
 from .place import Placement, Scale
-from .roles import Site
+from .roles import Kind, Site
 from .target import Target
-from .weights import quantize_weights
+from .weights import quantize_table, quantize_weights
 
 assert OPSET >= 19  # DequantizeLinear of int32 with a scale per channel
 
@@ -89,6 +89,9 @@ class _Writer:
             if site is not None:
                 names.update({name: by_site[name] for name in site.reads if name in by_site})
             copy = renamed(node, names)
+            if site is not None and weights and site.kind is Kind.LOOKUP:
+                self.nodes += self._lookup(site, copy)
+                continue
             if site is not None and weights and site.weight is not None:
                 self._weights(site, copy)
             elif site is None:
@@ -155,6 +158,22 @@ class _Writer:
             copy.inputs[at] = floats
         else:
             self.waiting[id(node)] = (at, floats)
+
+    def _lookup(self, site: Site, copy: Node) -> list[Node]:
+        """Return nodes that take rows of codes and turn them into floats."""
+        name = site.node.inputs[0]
+        made = quantize_table(self.placement.graph.constants[name])
+        key = (name, "table")
+        if key not in self.shared:
+            self.shared[key] = self._constant(f"{name}_quantized", made.codes)
+        codes = self._fresh(f"{copy.outputs[0]}_quantized")
+        scale = self._constant(f"{name}_scale", made.params.scale.reshape(()))
+        zero = self._constant(f"{name}_zero_point", _zeros(made.params).reshape(()))
+        given = [self.shared[key], copy.inputs[1]]
+        rows = Node("Gather", given, [codes], copy.attributes, copy.name)
+        label = f"{copy.outputs[0]}_DequantizeLinear"
+        floats = Node("DequantizeLinear", [codes, scale, zero], copy.outputs, {}, label)
+        return [rows, floats]
 
     def _pending_bias(self, node: Node, copy: Node) -> None:
         """Let the Add behind a MatMul read the bias from codes."""

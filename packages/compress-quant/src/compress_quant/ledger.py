@@ -127,8 +127,10 @@ def _how(site: Site, placement: Placement, numbers: Numbers) -> str:
         params = numbers[scale]
         return f"{params.grid.label} {float(params.scale):.4g}"
 
-    parts = [", ".join(codes(name) for name in site.reads)]
-    if site.weight is not None:
+    parts = [", ".join(codes(name) for name in site.reads)] if site.reads else []
+    if site.kind is Kind.LOOKUP:
+        parts.append("table u8")
+    elif site.weight is not None:
         parts.append(f"weights s8 {'per channel' if site.axis is not None else 'per tensor'}")
     made = ", ".join(codes(name) for name in site.makes)
     shared = " (codes moved)" if site.kind is Kind.MOVE else ""

@@ -1,10 +1,11 @@
 """Placement: which nodes compute in integers, which values get codes, which share a scale.
 
-Three kinds of nodes:
+Four kinds of nodes:
 
 * **products** (Conv, ConvTranspose, Gemm, MatMul) are why one quantizes: they read codes;
 * **followers** (residual Add, pooling, activations, data movement) stay in integers between
   products: where all they read comes as codes, and a product or another follower reads the result;
+* **lookups** (Gather of rows of a constant: embeddings) move codes of their table, give floats;
 * everything else stays in floats.
 
 A product swallows what follows it alone: a constant bias, Relu, Clip.  Codes are made once, at the
@@ -24,7 +25,7 @@ import numpy as np
 from compress_tensor import Graph, InputError, Node
 
 from .roles import COMBINES, MOVES, POOLS, PRODUCTS, TABLES, TAIL, Kind, Site
-from .sites import follower, product
+from .sites import follower, lookup, product
 from .target import Target
 
 
@@ -139,7 +140,7 @@ class _Placer:
             if id(node) in swallowed:
                 continue
             why = self.choice.why_not(node)
-            made = product(self.graph, node) if node.op in PRODUCTS else None
+            made = self._stands_alone(node)
             site = made if isinstance(made, Site) else None
             if site is None and not isinstance(made, str):
                 site = follower(self.graph, node)
@@ -149,14 +150,15 @@ class _Placer:
                 ):
                     site = None
             if site is None or why:
-                wanted = node.op in PRODUCTS or (why and site is not None)
+                wanted = isinstance(made, str) or node.op in PRODUCTS or (why and site is not None)
                 if wanted:
                     self.reasons[id(node)] = why or str(made)
                 continue
             self._swallow(site)
             swallowed.update(id(n) for n in site.tail)
             candidates[id(node)] = site
-            coded.update(site.makes)
+            if site.kind is not Kind.LOOKUP:
+                coded.update(site.makes)
         self._choose(candidates)
         if not any(site.kind is Kind.PRODUCT for site in self.sites.values()):
             raise InputError(
@@ -164,6 +166,13 @@ class _Placer:
                 "is left in this graph"
             )
         return self._scales()
+
+    def _stands_alone(self, node: Node) -> Site | str | None:
+        """Return how a node is quantized whatever is around it, or why it is not."""
+        if node.op in PRODUCTS:
+            return product(self.graph, node)
+        # TensorRT takes codes between QuantizeLinear and DequantizeLinear only.
+        return None if self.target is Target.TENSORRT else lookup(self.graph, node)
 
     def _swallow(self, site: Site) -> None:
         """Take in the bias behind a MatMul and a Relu or Clip that read nothing else."""
@@ -208,7 +217,8 @@ class _Placer:
             site = candidates.get(id(node))
             if site is None:
                 continue
-            if site.kind is Kind.PRODUCT or any(name in wanted for name in site.makes):
+            alone = site.kind in (Kind.PRODUCT, Kind.LOOKUP)
+            if alone or any(name in wanted for name in site.makes):
                 self.sites[id(node)] = site
                 wanted.update(site.reads)
             else:
@@ -273,6 +283,8 @@ class _Placer:
 
     def _coded_makes(self, site: Site) -> list[str]:
         """Return the values that the site makes as codes."""
+        if site.kind is Kind.LOOKUP:
+            return []
         return [
             name for name in site.makes if name not in self.choice.open and self._coded(site, name)
         ]

@@ -1,6 +1,6 @@
 """Bringing a float graph into the form that quantizes well.
 
-1. Constants are folded, nodes without effect removed.
+1. Half precision becomes float32; constants are folded, nodes without effect removed.
 2. BatchNormalization, and constants per channel, go into the convolution before them.
 3. Layer normalization and GELU that are spelled out become one node: in between there is nothing
    to gain from codes, and consumers know the operators.
@@ -21,6 +21,7 @@ from compress_tensor.graph.passes import (
 )
 
 from .fold_channelwise import fold_channelwise
+from .in_float32 import in_float32
 
 _QUANTIZED = frozenset(
     {
@@ -38,6 +39,7 @@ def prepare(graph: Graph) -> Graph:
     """
     require_float(graph)
     for step in (
+        in_float32,
         remove_identities,
         fold_constants,
         fold_batch_norm,

@@ -25,6 +25,8 @@ TABLES = frozenset(
     }
 )
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+#: rows of a constant: only the constant becomes codes
+LOOKUPS = frozenset({"Gather"})
 TAIL = frozenset({"Relu", "Clip"})
 
 
@@ -36,6 +38,7 @@ class Kind(str, Enum):
     MOVE = "move"
     POOL = "pool"
     TABLE = "table"
+    LOOKUP = "lookup"
 
 
 @dataclass

@@ -6,7 +6,12 @@ import numpy as np
 
 from compress_tensor import Graph, Node
 
-from .roles import COMBINES, MOVES, POOLS, TABLES, Kind, Site
+from .affine import dequantize
+from .roles import COMBINES, LOOKUPS, MOVES, POOLS, TABLES, Kind, Site
+from .weights import quantize_table
+
+#: decibels that the codes of an embedding must keep
+LEAST_TABLE = 30.0
 
 
 def product(graph: Graph, node: Node) -> Site | str | None:
@@ -106,6 +111,30 @@ def follower(graph: Graph, node: Node) -> Site | None:
     if node.op in TABLES and not constant[0] and all(constant[1:]):
         return Site(node, Kind.TABLE, [0])
     return None
+
+
+def lookup(graph: Graph, node: Node) -> Site | str | None:
+    """Return how a Gather of rows of a constant (an embedding) is quantized, or why it is not.
+
+    The constant becomes codes with one scale, so that rows are moved as codes and turned into
+    floats behind: four times less to store and to read.
+    """
+    table = graph.constants.get(node.inputs[0]) if node.op in LOOKUPS and not node.domain else None
+    if table is None or table.dtype != np.float32 or table.ndim != 2:
+        return None
+    if node.inputs[1] in graph.constants or node.attributes.get("axis", 0) != 0 or not table.size:
+        return None
+    site = Site(node, Kind.LOOKUP, [], 0, None)
+    made = quantize_table(table)
+    noise = np.square(table - dequantize(made.codes, made.params), dtype=np.float64).sum()
+    power = np.square(table, dtype=np.float64).sum()
+    if power < noise * 10.0 ** (LEAST_TABLE / 10.0):
+        reached = 10.0 * np.log10(power / noise) if power else 0.0
+        return (
+            f"one scale leaves its table {reached:.1f} dB of signal to noise, less than "
+            f"{LEAST_TABLE:.0f}"
+        )
+    return site
 
 
 def _moves(graph: Graph, node: Node) -> bool:

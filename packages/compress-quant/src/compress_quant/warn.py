@@ -44,7 +44,9 @@ def warnings_for(placement: Placement, numbers: Numbers, target: Target) -> list
 def _saturating(placement: Placement, numbers: Numbers) -> list[str]:
     found = []
     for site in placement.sites.values():
-        scale = placement.of.get(site.reads[0]) if site.weight is not None else None
+        if site.weight is None or not site.reads:
+            continue
+        scale = placement.of.get(site.reads[0])
         if scale is None:
             continue
         params = numbers[scale]

@@ -10,7 +10,7 @@ from compress_tensor import Graph
 
 from .affine import AffineParams, Array, quantize
 from .granularity import PER_TENSOR, params_of, per_channel
-from .grid import INT8_SYMMETRIC, Grid
+from .grid import INT8_SYMMETRIC, UINT8, Grid
 from .roles import Site
 
 #: largest code of a bias: half of what 32 bits hold, so that sums of products have room
@@ -72,6 +72,16 @@ def quantize_weights(
     return Weights(
         quantize(weight, params), params, codes, repeated if repeated.size > 1 else repeated[0]
     )
+
+
+def quantize_table(table: Array) -> Weights:
+    """Return a table of rows (an embedding) as codes with one scale.
+
+    u8 with a zero point: onnxruntime turns s8 codes that no QuantizeLinear makes into u8 and
+    then refuses its own node.
+    """
+    params = params_of(table, UINT8, PER_TENSOR)
+    return Weights(quantize(table, params), params)
 
 
 def _others(weight: Array, axis: int | None) -> tuple[int, ...]:
