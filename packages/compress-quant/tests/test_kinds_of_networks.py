@@ -137,5 +137,5 @@ def test_ids_out_of_range_are_a_sentence(rng):
     """Calibration data may hold anything."""
     graph = text_classifier(rng, rng.normal(size=(50, 16)).astype(np.float32))
 
-    with pytest.raises((InputError, ValueError), match="51|range|index"):
+    with pytest.raises((InputError, ValueError), match=r"51|range|index"):
         quantize_static(graph, [{"ids": np.full((2, 6), 51)}])
