@@ -1,6 +1,6 @@
 """Other tools that quantize an ONNX file: onnxruntime's own, and NNCF in an interpreter of its own.
 
-Both get the same preprocessed samples as ours.
+Both get the same preprocessed samples as ours, one at a time.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import logging
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from compress_tensor import UnsupportedError
 
 from .runtimes import Array
 
+Feeds = Mapping[str, Array]
 #: the calibrators of onnxruntime.quantization.CalibrationMethod that are tried
 CALIBRATORS = ("MinMax", "Entropy", "Percentile")
 #: names an interpreter that has nncf and onnx; without it that peer is left out
@@ -27,8 +29,9 @@ NNCF_PYTHON = "COMPRESS_NNCF_PYTHON"
 
 _NNCF = """
 import sys, numpy as np, onnx, nncf
-source, target, samples, name = sys.argv[1:]
-data = [{name: row[None]} for row in np.load(samples)]
+source, target, samples = sys.argv[1:]
+held = np.load(samples)
+data = [{n: held[n][i] for n in held.files} for i in range(len(held[held.files[0]]))]
 made = nncf.quantize(onnx.load(source), nncf.Dataset(data), subset_size=len(data),
                      preset=nncf.QuantizationPreset.MIXED)
 onnx.save(made, target)
@@ -36,7 +39,7 @@ onnx.save(made, target)
 
 
 def onnxruntime_static(
-    model: Path, name: str, samples: Sequence[Array], calibrator: str, target: Path
+    model: Path, samples: Sequence[Feeds], calibrator: str, target: Path
 ) -> None:
     """Write onnxruntime's own static quantization: QDQ, per channel, with its pre-processing.
 
@@ -54,11 +57,10 @@ def onnxruntime_static(
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.left: Iterator[Array] = iter(samples)
+            self.left: Iterator[Feeds] = iter(samples)
 
-        def get_next(self) -> dict[str, Array] | None:
-            sample = next(self.left, None)
-            return None if sample is None else {name: sample[None]}
+        def get_next(self) -> Feeds | None:
+            return next(self.left, None)
 
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
         ready = Path(folder) / "ready.onnx"
@@ -83,7 +85,7 @@ def onnxruntime_static(
             logging.disable(level)
 
 
-def nncf_quantize(model: Path, name: str, samples: Sequence[Array], target: Path) -> bool:
+def nncf_quantize(model: Path, samples: Sequence[Feeds], target: Path) -> bool:
     """Write NNCF's quantization; False if no interpreter with it is named.
 
     Raises:
@@ -93,9 +95,10 @@ def nncf_quantize(model: Path, name: str, samples: Sequence[Array], target: Path
     if not python:
         return False
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "samples.npy"
-        np.save(data, np.stack(list(samples)))
-        command = [python, "-c", _NNCF, str(model), str(target), str(data), name]
+        data = Path(folder) / "samples.npz"
+        held: dict[str, Any] = {n: np.stack([s[n] for s in samples]) for n in samples[0]}
+        np.savez(data, **held)
+        command = [python, "-c", _NNCF, str(model), str(target), str(data)]
         clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean)
     if done.returncode:

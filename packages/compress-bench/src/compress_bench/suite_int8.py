@@ -2,7 +2,7 @@
 
     python -m compress_bench.suite_int8 [--data FOLDER] [--out docs/results] [--only PART]
 
-For every classifier in FOLDER/models, on its whole data set: FP32, our INT8 in our engine, the
+For every model in FOLDER/models, on its whole data set: FP32, our INT8 in our engine, the
 same file in onnxruntime, onnxruntime's own quantize_static (best of its calibrators), NNCF (where
 COMPRESS_NNCF_PYTHON names an interpreter that has it), each with the paired difference to FP32;
 latency FP32 against INT8 at one and two threads.  Calibration samples are training samples where
@@ -26,10 +26,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from compress_autograd.data import open_dataset, preset
 from compress_export import read_onnx, write_onnx
 from compress_quant import Recipe, certify, quantize_static
-from compress_quant.calibration import Samples
 from compress_tensor import CompressError, InputError
 from compress_tensor.console import run
 from compress_tensor.files import write_atomically
@@ -37,96 +35,89 @@ from compress_tensor.files import write_atomically
 from . import machine
 from .cli import progress_bar
 from .clock import interleave
-from .paired import labels_of, paired
+from .paired import paired
 from .peers_int8 import CALIBRATORS, nncf_quantize, onnxruntime_static
-from .quality import Quality, evaluate
+from .quality import Quality
 from .runtimes import Array, Runtime, load
 from .statistics import ratio_interval, summarize
 from .suite_calibration import measure_calibration
 from .suite_models import MODELS, THREADS, Job, example
 from .tables_int8 import markdown
+from .trial import Trial, open_trial
 
 NAME = "int8"
-#: calibration samples of ours; NNCF's default is 300
-SAMPLES = 256
 #: of onnxruntime, whose histogram calibrators keep every activation in memory
 PEER_SAMPLES = 64
-_TRAINING = {"cifar10/test_1000.bin": "cifar10/train_4000.bin"}
 
 
 def measure(root: Path, job: Job, progress: Callable[[int, int], None]) -> dict[str, Any]:
     """Return all that is measured of one model."""
-    path = root / "models" / job.file
-    graph = read_onnx(path)
-    source = _TRAINING.get(job.data, job.data)
-    found: dict[str, Any] = {"data": job.data, "calibration": source}
-    feeds = Samples(graph, open_dataset(root / source), preset(job.preprocess), SAMPLES)
-    labels = labels_of(open_dataset(root / job.data), len(open_dataset(root / job.data)))
+    with open_trial(root, job) as trial, tempfile.TemporaryDirectory() as folder:
+        return _measure(trial, Path(folder), progress)
 
-    def quality(file: Path, runtime: Runtime) -> Quality:
-        dataset, steps = open_dataset(root / job.data), preset(job.preprocess)
-        return evaluate(load(file, runtime, 2), dataset, steps, progress=progress)
 
-    base = quality(path, Runtime.OURS)
-    found["fp32"] = base.as_json()
-
+def _measure(trial: Trial, folder: Path, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    graph = read_onnx(trial.path)
+    found: dict[str, Any] = {"data": trial.job.data, "calibration": trial.source}
+    feeds = trial.calibration(graph)
     made: dict[str, Quality] = {}
+    lossy: dict[str, Quality] = {}
 
     def record(name: str, file: Path, runtime: Runtime) -> None:
-        made[name] = quality(file, runtime)
-        found[name] = {**made[name].as_json(), **asdict(paired(made[name], base, labels))}
+        made[name] = trial.quality(file, runtime, progress)
+        found[name] = {**made[name].as_json(), **asdict(paired(made[name], made["fp32"], labels))}
+        if trial.many is not None:
+            lossy[name] = trial.many_quality(file, runtime, progress)
+            difference = paired(lossy[name], lossy["fp32"], trial.many_labels)
+            found[name]["many"] = {**lossy[name].as_json(), **asdict(difference)}
 
-    with tempfile.TemporaryDirectory() as folder:
-        ours = Path(folder) / "ours.onnx"
-        start = time.perf_counter()
-        quantized, ledger = quantize_static(graph, feeds, Recipe(threads=2))
-        found["seconds"] = time.perf_counter() - start
-        write_onnx(quantized, ours)
-        found["bytes"] = [path.stat().st_size, ours.stat().st_size]
-        found["ledger"] = ledger.summary()
-        found["floats"] = {d.node: d.why for d in ledger.left_in_floats()}
-        record("ours", ours, Runtime.OURS)
-        record("ours in onnxruntime", ours, Runtime.ONNXRUNTIME)
-        found["certificate"] = certify(quantized, [feeds.first()]).as_json()
-        _peers(found, record, path, graph.inputs[0].name, _rows(feeds), Path(folder))
-        found["rival"] = _against_the_best(made, labels)
-        found["latency"] = {str(n): _latency(path, ours, n) for n in THREADS}
+    labels = trial.labels
+    record("fp32", trial.path, Runtime.OURS)
+    ours = folder / "ours.onnx"
+    start = time.perf_counter()
+    quantized, ledger = quantize_static(graph, feeds, Recipe(threads=2))
+    found["seconds"] = time.perf_counter() - start
+    write_onnx(quantized, ours)
+    found["bytes"] = [trial.path.stat().st_size, ours.stat().st_size]
+    found["ledger"] = ledger.summary()
+    found["floats"] = {d.node: d.why for d in ledger.left_in_floats()}
+    record("ours", ours, Runtime.OURS)
+    record("ours in onnxruntime", ours, Runtime.ONNXRUNTIME)
+    found["certificate"] = certify(quantized, feeds[:1]).as_json()
+    _peers(found, record, trial.path, feeds, folder)
+    found["rival"] = _against_the_best(made, labels)
+    found["latency"] = {str(n): _latency(trial.path, ours, n) for n in THREADS}
     return found
 
 
 def _against_the_best(made: dict[str, Quality], labels: Array) -> dict[str, Any]:
     """Compare ours with the rival that did best on these very data, which favours the rival."""
-    rivals = {name: q for name, q in made.items() if not name.startswith("ours")}
+    rivals = {n: q for n, q in made.items() if not n.startswith("ours") and n != "fp32"}
     if not rivals:
         return {}
     best = max(rivals, key=lambda name: rivals[name].top1)
     return {"name": best, **asdict(paired(made["ours"], rivals[best], labels))}
 
 
-def _rows(feeds: Samples) -> list[Array]:
-    return [row for part in feeds for array in part.values() for row in array]
-
-
 def _peers(
     found: dict[str, Any],
     record: Callable[[str, Path, Runtime], None],
     path: Path,
-    name: str,
-    rows: list[Array],
+    feeds: list[dict[str, Array]],
     folder: Path,
 ) -> None:
-    few = [rows[i * len(rows) // PEER_SAMPLES] for i in range(min(PEER_SAMPLES, len(rows)))]
+    few = [feeds[i * len(feeds) // PEER_SAMPLES] for i in range(min(PEER_SAMPLES, len(feeds)))]
     for calibrator in CALIBRATORS:
         target = folder / f"{calibrator}.onnx"
-        samples = rows if calibrator == "MinMax" else few
+        samples = feeds if calibrator == "MinMax" else few
         key = f"onnxruntime {calibrator}"
         try:
-            onnxruntime_static(path, name, samples, calibrator, target)
+            onnxruntime_static(path, samples, calibrator, target)
             record(key, target, Runtime.ONNXRUNTIME)
         except CompressError as error:
             found[key] = {"missing": str(error)}
     try:
-        if nncf_quantize(path, name, rows, folder / "nncf.onnx"):
+        if nncf_quantize(path, feeds, folder / "nncf.onnx"):
             record("NNCF", folder / "nncf.onnx", Runtime.ONNXRUNTIME)
     except CompressError as error:
         found["NNCF"] = {"missing": str(error)}
