@@ -1,4 +1,4 @@
-"""compress-autograd: data sets and preprocessing; later the tape and training."""
+"""compress-autograd: automatic differentiation, training, and the data that it needs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ from compress_tensor import require_api
 
 require_api("compress_tensor", (0, 1))
 
+from . import rules as _rules
 from ._version import __version__
+from .backward import grad, hessian_vector_product
+from .function import Function
+from .tape import connect, enable_grad, is_grad_enabled, no_grad
 
-__all__ = ["__version__"]
+_LOADED = _rules  #: the package fills the table of rules when imported
+connect()
+
+__all__ = [
+    "Function",
+    "__version__",
+    "enable_grad",
+    "grad",
+    "hessian_vector_product",
+    "is_grad_enabled",
+    "no_grad",
+]

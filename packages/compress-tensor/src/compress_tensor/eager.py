@@ -143,9 +143,11 @@ def run_many(
         InputError: if contents do not (an index out of range).
     """
     words: list[Any] = [op, attributes, outputs]
+    tape = None
     for given in inputs:
         if isinstance(given, Tensor):
             words += (given._dtype, given._shape, given._strides)
+            tape = given._tape or tape
         elif given is None:
             words.append(None)
         else:
@@ -155,13 +157,17 @@ def run_many(
     if plan is None:
         plan = _remember(key, _make(op, inputs, attributes, outputs))
     if plan.run is None:
-        return _reference(op, inputs, attributes, outputs)
-    stores = [allocate(nbytes) for _, _, _, nbytes in plan.outputs]
-    _execute(op, plan, inputs, stores)
-    return [
-        Tensor._make(store, dtype, shape, strides)
-        for store, (dtype, shape, strides, _) in zip(stores, plan.outputs, strict=True)
-    ]
+        found = _reference(op, inputs, attributes, outputs)
+    else:
+        stores = [allocate(nbytes) for _, _, _, nbytes in plan.outputs]
+        _execute(op, plan, inputs, stores)
+        found = [
+            Tensor._make(store, dtype, shape, strides)
+            for store, (dtype, shape, strides, _) in zip(stores, plan.outputs, strict=True)
+        ]
+    if tape is not None:
+        tape.ran(op, inputs, attributes, found)
+    return found
 
 
 def run_in_place(op: str, inputs: Sequence[Tensor]) -> bool:

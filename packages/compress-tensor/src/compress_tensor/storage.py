@@ -26,14 +26,16 @@ class Storage:
         memory: the bytes, one-dimensional uint8; its base keeps them alive.
         address: of the first byte.
         writable: whether tensors may write here.
+        version: how often tensors have written here.
     """
 
-    __slots__ = ("address", "memory", "writable")
+    __slots__ = ("address", "memory", "version", "writable")
 
     def __init__(self, memory: Array, address: int, *, writable: bool) -> None:
         self.memory = memory
         self.address = address
         self.writable = writable
+        self.version = 0
 
 
 def allocate(nbytes: int) -> Storage:

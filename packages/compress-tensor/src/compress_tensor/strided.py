@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from .differentiable import Edge
 from .dtype import DType
 from .engine.view import reshape_strides, row_major
 from .errors import InputError, ShapeError
@@ -25,13 +26,14 @@ Shape = tuple[int, ...]
 class Strided:
     """Memory, element type, shape, strides and offset; the views that can be made of them."""
 
-    __slots__ = ("__weakref__", "_dtype", "_offset", "_shape", "_storage", "_strides")
+    __slots__ = ("__weakref__", "_dtype", "_offset", "_shape", "_storage", "_strides", "_tape")
 
     _storage: Storage
     _dtype: DType
     _shape: Shape
     _strides: Shape
     _offset: int
+    _tape: Edge | None
 
     @classmethod
     def _make(
@@ -44,13 +46,17 @@ class Strided:
         found._shape = shape
         found._strides = strides
         found._offset = offset
+        found._tape = None
         return found
 
     def _view(self, shape: Shape, strides: Shape, offset: int | None = None) -> Self:
         if len(shape) > MAX_RANK:
             raise ShapeError(f"a tensor of {len(shape)} dimensions has more than {MAX_RANK}")
         start = self._offset if offset is None else offset
-        return self._make(self._storage, self._dtype, shape, strides, start)
+        found = self._make(self._storage, self._dtype, shape, strides, start)
+        if self._tape is not None:
+            self._tape.viewed(self, found)
+        return found
 
     # ---- what it is ----
 

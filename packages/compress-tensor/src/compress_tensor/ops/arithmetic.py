@@ -44,7 +44,7 @@ def _apply(op: str, a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
 
 def _into(op: str, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
     """Write a result over ``out``: where it lies if it is the first operand, else by a copy."""
-    movement.check_writable(out)
+    movement.check_writable(out, a, b)
     safe = a is out and (b is out or b._storage is not out._storage)
     if safe and out.is_contiguous() and run_in_place(op, (a, b)):
         return out

@@ -11,6 +11,7 @@ import numpy as np
 from .. import packed
 from ..codec import decode
 from ..eager import run
+from ..differentiable import require_untracked
 from ..errors import InputError, ShapeError
 from ..graph.graph import Array
 from ..indexing import choose, is_index_array
@@ -200,13 +201,15 @@ def _apart(key: Any) -> bool:
     return bool(single) and single[-1] - single[0] + 1 != len(single)
 
 
-def check_writable(tensor: Tensor) -> None:
-    """Raise InputError if a tensor cannot be written to."""
+def check_writable(tensor: Tensor, *sources: Any) -> None:
+    """Raise InputError if a tensor cannot be written to (from these tensors)."""
+    require_untracked(tensor, *sources)
     if not tensor.writable:
         raise InputError("the tensor shares read-only memory; write to a clone() of it")
     pairs = zip(tensor._shape, tensor._strides, strict=True)
     if any(size > 1 and stride == 0 for size, stride in pairs):
         raise InputError("the tensor repeats its elements (broadcast); write to a clone() of it")
+    tensor._storage.version += 1
 
 
 def assign(tensor: Tensor, key: Any, value: Any) -> None:
@@ -216,7 +219,7 @@ def assign(tensor: Tensor, key: Any, value: Any) -> None:
         InputError: if the tensor cannot be written to, or a number does not fit its type.
         ShapeError: if the value does not fit.
     """
-    check_writable(tensor)
+    check_writable(tensor, value)
     if is_scalar(value):
         check_fits(value, tensor.dtype)
         source = scalar(value, tensor.dtype)

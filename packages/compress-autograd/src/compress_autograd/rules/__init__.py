@@ -1,0 +1,19 @@
+"""Derivative rules of the engine's operators, by kind."""
+
+from __future__ import annotations
+
+from . import (
+    binary,
+    composed,
+    convolution,
+    movement,
+    product,
+    recurrent,
+    reduction,
+    unary,
+)
+from .registry import CONSTANT, REFUSED, RULES
+
+_LOADED = (unary, binary, reduction, product, movement, convolution, composed, recurrent)
+
+__all__ = ["CONSTANT", "REFUSED", "RULES"]
