@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from compress_autograd.gradcheck import gradcheck
 from compress_autograd.rules import RULES
 from compress_tensor import Tensor

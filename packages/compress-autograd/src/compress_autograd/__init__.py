@@ -10,17 +10,25 @@ from . import rules as _rules
 from ._version import __version__
 from .backward import grad, hessian_vector_product
 from .function import Function
+from .gradcheck import gradcheck
+from .loss import cross_entropy, kl_divergence, mse
 from .tape import connect, enable_grad, is_grad_enabled, no_grad
+from .trainable import Trainable
 
 _LOADED = _rules  #: the package fills the table of rules when imported
 connect()
 
 __all__ = [
     "Function",
+    "Trainable",
     "__version__",
+    "cross_entropy",
     "enable_grad",
     "grad",
+    "gradcheck",
     "hessian_vector_product",
     "is_grad_enabled",
+    "kl_divergence",
+    "mse",
     "no_grad",
 ]

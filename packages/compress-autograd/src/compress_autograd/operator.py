@@ -7,6 +7,7 @@ from typing import Any
 
 from compress_tensor import Tensor, UnsupportedError
 from compress_tensor.backend.reference.registry import find
+from compress_tensor.promotion import FLOATS
 
 from . import tape
 from .rules.registry import CONSTANT, REFUSED, RULES, Rule
@@ -34,7 +35,7 @@ class Call(Record):
         self.rule = rule
         self.given = attributes
         self.needs = [edge is not None for edge in edges]
-        self.inputs = [
+        self.inputs: list[Any] = [
             (given._shape, given._dtype) if isinstance(given, Tensor) else given for given in inputs
         ]
         self.saved: dict[str, Any] = {}
@@ -99,9 +100,12 @@ def record_operator(
     """
     rule = RULES.get(op)
     if rule is None:
-        if op in CONSTANT:
+        integers = not any(out._dtype in FLOATS for out in outputs)
+        if op in CONSTANT or (integers and op not in REFUSED):
             return None
         reason = REFUSED.get(op, "it has no rule")
         raise UnsupportedError(f"{op} has no derivative: {reason}; detach() its operands")
+    if not any(out._dtype in FLOATS for out in outputs):
+        return None
     edges = tape.edges_of(inputs)
     return Call(rule, edges, inputs, attributes, outputs)

@@ -100,7 +100,7 @@ class Record:
         shapes: of the outputs.
     """
 
-    __slots__ = ("edges", "hooks", "label", "number", "shapes", "used")
+    __slots__ = ("__weakref__", "edges", "hooks", "label", "number", "shapes", "used")
 
     def __init__(self, label: str, edges: list[Edge | None], shapes: list[Any]) -> None:
         self.number = next(_NUMBERS)
@@ -142,10 +142,11 @@ class Edge:
         self, op: str, inputs: Sequence[Any], attributes: Any, outputs: Sequence[Tensor]
     ) -> None:
         """Record an operator of the engine."""
-        if _STATE.enabled and any(out._dtype in FLOATS for out in outputs):
-            record = _record_operator(op, inputs, attributes, outputs)
-            if record is not None:
-                attach(record, outputs)
+        if not _STATE.enabled:
+            return
+        record = _record_operator(op, inputs, attributes, outputs)
+        if record is not None:
+            attach(record, outputs)
 
     def viewed(self, source: Any, view: Any) -> None:
         """Record a view."""

@@ -194,4 +194,5 @@ def embed(g: Tensor, shape: tuple[int, ...], starts: Any, steps: Any) -> Tensor:
         return ct.zeros(shape, dtype=g.dtype)
     offset = sum(a * b for a, b in zip(starts, strides, strict=True))
     steps = tuple(a * b for a, b in zip(steps, strides, strict=True))
-    return _Unview((shape, tuple(strides), 0), (g.shape, steps, offset))(g)
+    found: Tensor = _Unview((shape, tuple(strides), 0), (g.shape, steps, offset))(g)
+    return found

@@ -45,9 +45,9 @@ MAKE_LEAF: list[Callable[[Any], Edge]] = []
 
 
 class Differentiable:
-    """Gradients, as in torch; mixed into Tensor."""
+    """Gradients, as in torch."""
 
-    __slots__ = ()
+    __slots__ = ("_tape",)
 
     _tape: Edge | None
 

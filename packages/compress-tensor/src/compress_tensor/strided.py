@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from .differentiable import Edge
+from .differentiable import Differentiable
 from .dtype import DType
 from .engine.view import reshape_strides, row_major
 from .errors import InputError, ShapeError
@@ -23,17 +23,16 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 
-class Strided:
+class Strided(Differentiable):
     """Memory, element type, shape, strides and offset; the views that can be made of them."""
 
-    __slots__ = ("__weakref__", "_dtype", "_offset", "_shape", "_storage", "_strides", "_tape")
+    __slots__ = ("__weakref__", "_dtype", "_offset", "_shape", "_storage", "_strides")
 
     _storage: Storage
     _dtype: DType
     _shape: Shape
     _strides: Shape
     _offset: int
-    _tape: Edge | None
 
     @classmethod
     def _make(

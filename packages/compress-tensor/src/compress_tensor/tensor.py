@@ -11,7 +11,6 @@ from numpy.typing import DTypeLike
 
 from . import dlpack, packed
 from .codec import decode, raw
-from .differentiable import Differentiable
 from .dtype import DType
 from .engine.view import row_major
 from .errors import InputError, ShapeError, UnsupportedError
@@ -44,7 +43,7 @@ def as_dtype(dtype: DType | DTypeLike | str) -> DType:
         raise UnsupportedError(f"{dtype!r} is not an element type") from error
 
 
-class Tensor(Methods, Operators, Differentiable, Strided):
+class Tensor(Methods, Operators, Strided):
     """Elements of one type in n dimensions.
 
     ``Tensor(data)`` copies an array, a tensor, a number or nested lists of numbers, in which

@@ -91,7 +91,7 @@ def lp_norm(a: Any, x: Tensor) -> Tensor:
 
 
 @composed("LRN")
-def lrn(a: Any, x: Tensor) -> Tensor:
+def lrn(a: Any, x: Tensor) -> Any:
     """Divide by a power of the neighbouring channels' squares."""
     size, channels = a["size"], x.shape[1]
     before = (size - 1) // 2
@@ -142,7 +142,7 @@ def global_max_pool(a: Any, x: Tensor) -> Tensor:
 
 
 @composed("GlobalLpPool")
-def global_lp_pool(a: Any, x: Tensor) -> Tensor:
+def global_lp_pool(a: Any, x: Tensor) -> Any:
     """Return the p-norm of each plane."""
     total = ct.sum(ct.abs(x) ** float(a["p"]), tuple(range(2, x.ndim)), keepdims=True)
     return total ** (1 / a["p"])
@@ -260,7 +260,7 @@ def rotary(a: Any, given: Tensor, cos: Tensor, sin: Tensor, position_ids: Any = 
 
 @composed("Attention")
 def attention(
-    a: Any, Q: Tensor, K: Tensor, V: Tensor, mask: Any = None, past_key: Any = None,  # noqa: N803
+    a: Any, Q: Tensor, K: Tensor, V: Tensor, mask: Any = None, past_key: Any = None,
     past_value: Any = None, valid: Any = None,
 ) -> Any:  # fmt: skip
     """Return softmax(Q K' * scale + mask) V, keys, values and scores."""

@@ -89,13 +89,13 @@ def weight_gradient(
 
 
 @rule("Conv", 0)
-def conv_input(g: Tensor, W: Tensor, call: Any, *, group: int) -> Tensor:  # noqa: N803
+def conv_input(g: Tensor, W: Tensor, call: Any, *, group: int) -> Tensor:
     """Convolve with the kernel turned."""
     return input_gradient(g, W, _axes(call, call.shape(0), W.shape[2:]), group)
 
 
 @rule("Conv", 1)
-def conv_weight(g: Tensor, X: Tensor, call: Any, *, group: int) -> Tensor:  # noqa: N803
+def conv_weight(g: Tensor, X: Tensor, call: Any, *, group: int) -> Tensor:
     """Correlate input and gradient."""
     shape = call.shape(1)
     return weight_gradient(X, g, shape, _axes(call, X.shape, shape[2:]), group)
@@ -117,7 +117,7 @@ def _forward(call: Any) -> Windows:
 
 
 @rule("ConvTranspose", 0)
-def conv_transpose_input(g: Tensor, W: Tensor, call: Any, *, group: int) -> Tensor:  # noqa: N803
+def conv_transpose_input(g: Tensor, W: Tensor, call: Any, *, group: int) -> Tensor:
     """Convolve."""
     axes = _forward(call)
     attributes = (
@@ -129,7 +129,7 @@ def conv_transpose_input(g: Tensor, W: Tensor, call: Any, *, group: int) -> Tens
 
 
 @rule("ConvTranspose", 1)
-def conv_transpose_weight(g: Tensor, X: Tensor, call: Any, *, group: int) -> Tensor:  # noqa: N803
+def conv_transpose_weight(g: Tensor, X: Tensor, call: Any, *, group: int) -> Tensor:
     """Correlate gradient and input, which exchange their parts."""
     return weight_gradient(g, X, call.shape(1), _forward(call), group)
 
@@ -169,14 +169,14 @@ def average_pool(g: Tensor, call: Any, *, kernel_shape: Any, count_include_pad: 
 
 
 @rule("GlobalAveragePool", 0)
-def global_average_pool(g: Tensor, call: Any) -> Tensor:
+def global_average_pool(g: Tensor, call: Any) -> Any:
     """Repeat, divided by the number of pixels."""
     shape = call.shape(0)
     return (g * (1 / max(prod(shape[2:]), 1))).broadcast_to(shape)
 
 
 @composed("LpPool")
-def lp_pool(a: Any, x: Tensor) -> Tensor:
+def lp_pool(a: Any, x: Tensor) -> Any:
     """Return the p-norm of each window."""
     wanted = (a["strides"], a["pads"], a["dilations"], a["auto_pad"], a["ceil_mode"])
     axes = list(windows(x.shape[2:], a["kernel_shape"], *wanted))

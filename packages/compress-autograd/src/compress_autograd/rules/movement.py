@@ -228,12 +228,11 @@ def resize(g: Tensor, call: Any) -> Tensor:
         factor = _scale_of(call, scales, axis, len(shape))
         if n == m and factor in (None, 1.0):
             continue
-        ends = _roi_of(call, roi, axis, len(shape))
-        if ends is not None:
-            ends = np.array([0, ends[0], 1, ends[1]], np.float32)
-        known = (None, np.array([n, m], np.int64))
+        part = _roi_of(call, roi, axis, len(shape))
+        ends = None if part is None else np.array([0, part[0], 1, part[1]], np.float32)
+        known: Any = (None, np.array([n, m], np.int64))
         if factor is not None:
-            known = (np.array([1, factor], np.float32), None)  # type: ignore[assignment]
+            known = (np.array([1, factor], np.float32), None)
         rows = run("Resize", (ct.eye(n, dtype=g.dtype), ends, *known), tuple(given))
         moved = g.swapaxes(axis, g.ndim - 1)
         g = ct.matmul(moved, rows.T).swapaxes(axis, g.ndim - 1)

@@ -51,7 +51,7 @@ def _scaled(x: Tensor, factor: float) -> Tensor:
 
 
 @rule("Gemm", 0)
-def gemm_left(g: Tensor, B: Tensor, *, alpha: float, transA: int, transB: int) -> Tensor:  # noqa: N803
+def gemm_left(g: Tensor, B: Tensor, *, alpha: float, transA: int, transB: int) -> Tensor:
     """Return g B^T, or its transpose."""
     other = B if transB else B.T
     found = ct.matmul(other.T, g.T) if transA else ct.matmul(g, other)
@@ -59,7 +59,7 @@ def gemm_left(g: Tensor, B: Tensor, *, alpha: float, transA: int, transB: int) -
 
 
 @rule("Gemm", 1)
-def gemm_right(g: Tensor, A: Tensor, *, alpha: float, transA: int, transB: int) -> Tensor:  # noqa: N803
+def gemm_right(g: Tensor, A: Tensor, *, alpha: float, transA: int, transB: int) -> Tensor:
     """Return A^T g, or its transpose."""
     other = A if transA else A.T
     found = ct.matmul(g.T, other.T) if transB else ct.matmul(other, g)

@@ -112,8 +112,8 @@ def _layer(
 
 @composed("LSTM")
 def lstm(
-    a: Any, x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None,  # noqa: N803
-    h0: Any = None, c0: Any = None, P: Any = None,  # noqa: N803
+    a: Any, x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None,
+    h0: Any = None, c0: Any = None, P: Any = None,
 ) -> Any:  # fmt: skip
     """Return the hidden states of all steps, the last ones, and the last cell states."""
     hidden, clip = R.shape[2], a["clip"]
@@ -145,7 +145,7 @@ def lstm(
 
 @composed("GRU")
 def gru(
-    a: Any, x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None, h0: Any = None  # noqa: N803
+    a: Any, x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None, h0: Any = None
 ) -> Any:  # fmt: skip
     """Return the hidden states of all steps, and the last ones."""
     hidden, clip = R.shape[2], a["clip"]
@@ -175,7 +175,7 @@ def gru(
 
 @composed("RNN")
 def rnn(
-    a: Any, x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None, h0: Any = None  # noqa: N803
+    a: Any, x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None, h0: Any = None
 ) -> Any:  # fmt: skip
     """Return the hidden states of all steps, and the last ones."""
     hidden = R.shape[2]

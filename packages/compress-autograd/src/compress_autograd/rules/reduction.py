@@ -29,7 +29,7 @@ def _kept(g: Tensor, call: Any, axes: tuple[int, ...]) -> Tensor:
 def _slope(op: str, function: Any) -> None:
     """Enter a rule g * function(x, y, axes), y and g having the reduced dimensions as 1."""
 
-    def found(g: Tensor, y: Tensor, x: Tensor, axes: Any, call: Any) -> Tensor:
+    def found(g: Tensor, y: Tensor, x: Tensor, axes: Any, call: Any) -> Any:
         dims = chosen(call, axes)
         return _kept(g, call, dims) * function(x, _kept(y, call, dims), dims)
 

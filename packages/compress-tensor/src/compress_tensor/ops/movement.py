@@ -10,8 +10,8 @@ import numpy as np
 
 from .. import packed
 from ..codec import decode
-from ..eager import run
 from ..differentiable import require_untracked
+from ..eager import run
 from ..errors import InputError, ShapeError
 from ..graph.graph import Array
 from ..indexing import choose, is_index_array

@@ -1,0 +1,97 @@
+"""What behaves otherwise in training: batch normalisation by this batch, and dropout."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+import compress_tensor as ct
+from compress_tensor import InputError, ShapeError, Tensor
+from compress_tensor.random import Generator
+
+from . import tape
+from .backward import pull
+from .function import Function
+
+
+def _wide(values: Tensor, rank: int) -> Tensor:
+    return values.reshape((-1, *[1] * (rank - 2)))
+
+
+def _composed(x: Tensor, scale: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    axes = (0, *range(2, x.ndim))
+    apart = x - ct.mean(x, axes, keepdims=True)
+    factor = scale / ct.sqrt(ct.mean(apart * apart, axes) + epsilon)
+    return apart * _wide(factor, x.ndim) + _wide(bias, x.ndim)
+
+
+class BatchNorm(Function):
+    """Normalise the channels of x (n, c, ...) by mean and variance of this batch.
+
+    Ioffe and Szegedy, 2015; the derivative as in its section 3.
+
+    Args:
+        epsilon: added to the variance.
+
+    Attributes:
+        mean: of the batch, (c,).
+        variance: of the batch (biased), (c,).
+    """
+
+    def __init__(self, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.mean: Any = None
+        self.variance: Any = None
+        self._inverse: Any = None
+
+    def forward(self, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+        """Return the normalised tensor."""
+        if x.ndim < 2 or not prod(x.shape[:1] + x.shape[2:]):
+            raise ShapeError(f"batch normalisation of shape {list(x.shape)}: a channel is empty")
+        axes = (0, *range(2, x.ndim))
+        mean = ct.mean(x, axes, keepdims=True)
+        apart = x - mean
+        self.variance = ct.mean(apart * apart, axes)
+        self.mean = mean.reshape(-1)
+        self._inverse = 1.0 / ct.sqrt(self.variance + self.epsilon)
+        self.save(x, scale, bias)
+        return apart * _wide(scale * self._inverse, x.ndim) + _wide(bias, x.ndim)
+
+    def vjp(self, g: Tensor) -> Any:
+        """Return the gradients of x, scale and bias."""
+        x, scale, bias = self.saved
+        if tape.is_grad_enabled():
+            given = (x, scale, bias)
+            return pull(lambda x, s, b: _composed(x, s, b, self.epsilon), given, self.needs, [g])
+        axes = (0, *range(2, x.ndim))
+        count = prod(x.shape[:1] + x.shape[2:])
+        total = ct.sum(g, axes)
+        along = (ct.sum(g * x, axes) - self.mean * total) * self._inverse
+        if not self.needs[0]:
+            return None, along, total
+        factor = scale * self._inverse
+        slope = factor * self._inverse * along * (-1 / count)
+        shift = factor * total * (-1 / count) - slope * self.mean
+        rank = x.ndim
+        dx = g * _wide(factor, rank) + (x * _wide(slope, rank) + _wide(shift, rank))
+        return dx, along, total
+
+
+def dropout(x: Tensor, ratio: float, generator: Generator) -> Tensor:
+    """Return x with elements set to 0 at random, the others divided by 1 - ratio.
+
+    Args:
+        x: a float tensor.
+        ratio: the probability of 0, below 1.
+        generator: one number is drawn per element.
+    """
+    if not 0 <= ratio < 1:
+        raise InputError(f"a dropout ratio is from 0 to below 1, not {ratio}")
+    if ratio == 0:
+        return x
+    kept = generator.words(x.size).reshape(x.shape) >= np.uint32(ratio * 2**32)
+    mask = ct.from_numpy(kept).astype(x.dtype) * (1 / (1 - ratio))
+    return x * mask

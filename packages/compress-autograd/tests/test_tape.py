@@ -1,0 +1,214 @@
+"""The tape: accumulation, views, in-place writes, hooks, second derivatives."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import compress_autograd as ag
+import compress_tensor as ct
+from compress_autograd.gradcheck import gradcheck
+from compress_tensor import InputError, ShapeError, Tensor, UnsupportedError
+
+
+def leaf(*shape: int, seed: int = 0) -> Tensor:
+    found = Tensor(np.random.default_rng(seed).standard_normal(shape))
+    found.requires_grad = True
+    return found
+
+
+def test_gradients_add_up_over_uses_and_over_backwards() -> None:
+    x = leaf(3)
+    for _ in range(2):
+        y = x * 2.0
+        ct.sum(y * y + y).backward()
+
+    assert x.grad is not None
+    np.testing.assert_allclose(2 * (8 * x.numpy() + 2), x.grad.numpy())
+
+
+def test_what_needs_no_gradient_is_not_followed() -> None:
+    x, w = Tensor([1.0, 2.0]), leaf(2).astype("float32")
+    with ag.no_grad():
+        inside = w * 2.0
+
+    assert not (x * x).requires_grad
+    assert not inside.requires_grad
+    assert not (w > 0).requires_grad
+    assert not w.detach().requires_grad
+    assert not ct.floor(w).requires_grad
+    assert (x * w).requires_grad
+
+
+VIEWS: dict[str, Any] = {
+    "reshape": lambda x: x.reshape(6, 4),
+    "reshape of a transpose": lambda x: x.transpose(2, 0, 1).reshape(4, 6),
+    "transpose": lambda x: x.transpose(1, 2, 0),
+    "slice": lambda x: x[1, 1:, ::2],
+    "backwards": lambda x: x[:, ::-1, 3:0:-2],
+    "new dimensions": lambda x: x[:, None, :, :1],
+    "broadcast": lambda x: x[:, :1].broadcast_to(5, 2, 3, 4),
+    "slice of a broadcast": lambda x: x[:1].broadcast_to(3, 3, 4)[1:, :2].transpose(2, 0, 1),
+    "transpose of a broadcast": lambda x: x[:, :, :1].broadcast_to(2, 3, 5).T[2:, 1],
+    "flip": lambda x: x.flip(1),
+    "indices": lambda x: x[:, [0, 2, 2]],
+    "mask": lambda x: x[Tensor(np.arange(24).reshape(2, 3, 4) % 5 == 0)],
+    "empty": lambda x: x[:, 3:],
+    "squeeze": lambda x: x[:, :1].squeeze(1),
+    "split": lambda x: ct.concat(ct.split(x, [1, 3], 2)[::-1], 2),
+    "repeat and roll": lambda x: ct.roll(ct.repeat(x, 2, 1), 1, 0),
+    "tile": lambda x: ct.tile(x, (2, 1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views(name: str) -> None:
+    x = Tensor(np.random.default_rng(1).standard_normal((2, 3, 4)))
+
+    gradcheck(lambda x: VIEWS[name](x) * VIEWS[name](x), [x], order=2)
+
+
+def test_writing_in_place_to_what_is_followed_is_refused() -> None:
+    x, y = leaf(3), Tensor(np.zeros(3))
+    with pytest.raises(InputError, match="would be lost"):
+        x += 1.0
+    with pytest.raises(InputError, match="would be lost"):
+        (x * 2.0)[0] = 1.0
+    with pytest.raises(InputError, match="an operand"):
+        y += x
+    with ag.no_grad():
+        x += 1.0
+
+
+def test_writing_in_place_to_what_was_saved_is_detected() -> None:
+    x, w = leaf(3), Tensor(np.ones(3))
+    loss = ct.sum(x * w)
+    w[0] = 5.0
+
+    with pytest.raises(InputError, match="Mul needs a tensor of shape"):
+        loss.backward()
+
+
+def test_a_view_of_what_was_saved_shares_its_version() -> None:
+    x = leaf(3)
+    loss = ct.sum(ct.exp(x) * ct.exp(x))
+    with ag.no_grad():
+        x.reshape(3, 1)[0] = 1.0
+    loss.backward()  # exp needs its result only
+    loss = ct.sum(x * x)
+    with ag.no_grad():
+        x.reshape(3, 1)[0] = 1.0
+
+    with pytest.raises(InputError, match="written to in place"):
+        loss.backward()
+
+
+def test_the_past_is_used_once() -> None:
+    x = leaf(3)
+    loss = ct.sum(x * x)
+    loss.backward(retain_graph=True)
+    loss.backward()
+
+    with pytest.raises(InputError, match="retain_graph"):
+        loss.backward()
+    with pytest.raises(InputError, match="nothing was recorded"):
+        Tensor([1.0]).backward()
+    with pytest.raises(ShapeError, match="one number"):
+        (x * x).backward()
+    with pytest.raises(UnsupportedError, match="QuantizeLinear has no derivative"):
+        ct.quantize_linear(x.astype("float32"), 0.1)
+
+
+def test_memory_is_let_go_of() -> None:
+    gc.disable()
+    try:
+        x = leaf(3)
+        y = ct.exp(x)
+        watch = weakref.ref(y._tape.record)  # type: ignore[union-attr]
+        ct.sum(y * y).backward()
+        del y
+
+        assert watch() is None
+    finally:
+        gc.enable()
+
+
+def test_hooks_see_and_change_gradients() -> None:
+    x = leaf(3)
+    y = x * 2.0
+    seen: list[Any] = []
+    y.register_hook(lambda g: seen.append(g.numpy().copy()))
+    x.register_hook(lambda g: g * 10.0)
+    ct.sum(y * 3.0 + y).backward()
+
+    assert len(seen) == 1
+    np.testing.assert_array_equal(np.full(3, 4.0), seen[0])
+    np.testing.assert_array_equal(np.full(3, 80.0), x.grad.numpy())  # type: ignore[union-attr]
+
+
+def test_functions_of_ones_own() -> None:
+    class Straight(ag.Function):
+        def forward(self, x: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
+            self.save(x, low)
+            return ct.round(x), ct.maximum(x, low)
+
+        def vjp(self, a: Any, b: Any) -> Any:
+            x, low = self.saved
+            total = None if a is None else a
+            if b is not None:
+                part = ct.where(x > low, b, 0.0)
+                total = part if total is None else total + part
+            return total, None
+
+    x = leaf(4)
+    rounded, kept = Straight()(x, Tensor(np.zeros(4)))
+    (ct.sum(rounded) + ct.sum(kept * 2.0)).backward()
+
+    np.testing.assert_array_equal(1 + 2.0 * (x.numpy() > 0), x.grad.numpy())  # type: ignore[union-attr]
+    assert not Straight()(x.detach(), Tensor(np.zeros(4)))[0].requires_grad
+
+
+def test_grad_leaves_grad_alone_and_knows_intermediate_tensors() -> None:
+    x, z = leaf(3), leaf(3, seed=1)
+    y = x * x
+    gy, gx, gz = ag.grad(ct.sum(y * y), [y, x, z])
+
+    assert x.grad is None
+    np.testing.assert_allclose(2 * y.numpy(), gy.numpy())
+    np.testing.assert_allclose(4 * x.numpy() ** 3, gx.numpy())
+    np.testing.assert_array_equal(np.zeros(3), gz.numpy())
+
+
+def test_hessian_vector_products() -> None:
+    a = np.random.default_rng(0).standard_normal((3, 3))
+    x, v = leaf(3), np.array([1.0, -2.0, 0.5])
+    loss = ct.sum(x * ct.matmul(Tensor(a), x)) + ct.sum(ct.exp(x))
+    (found,) = ag.hessian_vector_product(loss, [x], [Tensor(v)])
+
+    np.testing.assert_allclose((a + a.T) @ v + np.exp(x.numpy()) * v, found.numpy())
+    (none,) = ag.hessian_vector_product(ct.sum(x * 2.0), [x], [Tensor(v)])
+    np.testing.assert_array_equal(np.zeros(3), none.numpy())
+
+
+def test_threads_have_tapes_of_their_own() -> None:
+    results: list[bool] = []
+
+    def work() -> None:
+        results.append((leaf(2) * 2.0).requires_grad)
+
+    with ag.no_grad():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    assert results == [True]
+
+
+def test_integers_have_no_gradients() -> None:
+    with pytest.raises(InputError, match="int64 has no gradients"):
+        Tensor([1, 2]).requires_grad = True
