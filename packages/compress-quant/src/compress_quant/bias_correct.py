@@ -20,7 +20,6 @@ from .insert import Numbers
 from .observe import Observation
 from .place import Placement
 from .roles import Site
-from .weights import quantize_weights
 
 
 def corrected(
@@ -66,7 +65,7 @@ def _twins(placement: Placement, numbers: Numbers) -> tuple[Graph, dict[str, Sit
         if scale is None:
             continue
         params = numbers[scale]
-        made = quantize_weights(placement.graph, site, float(params.scale), integer_bias=True)
+        made = numbers.weight(placement, site, integer_bias=True)
         tag = node.outputs[0]
         constants = {
             f"{tag}/twin/scale": params.scale.reshape(()),

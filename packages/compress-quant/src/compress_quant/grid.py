@@ -39,9 +39,9 @@ class Grid:
 
     @property
     def label(self) -> str:
-        """How tables name it, as in ``u8`` or ``s8 symmetric``."""
+        """How tables name it, as in ``u8`` or ``s4 symmetric``."""
         sign = "u" if self.qmin >= 0 else "s"
-        return f"{sign}{self.dtype.bits}{' symmetric' if self.symmetric else ''}"
+        return f"{sign}{self.steps.bit_length()}{' symmetric' if self.symmetric else ''}"
 
 
 UINT8 = Grid(0, 255, DType.UINT8)

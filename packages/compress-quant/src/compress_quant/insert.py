@@ -16,22 +16,44 @@ from compress_tensor import OPSET, Graph, Node
 from compress_tensor.graph.rename import renamed
 
 from .affine import AffineParams, Array
+from .bits import Bits, weight_grid
 from .place import Placement, Scale
 from .roles import Kind, Site
 from .target import Target
-from .weights import quantize_table, quantize_weights
+from .weights import Weights, quantize_table, quantize_weights
 
 assert OPSET >= 19  # DequantizeLinear of int32 with a scale per channel
 
 
-@dataclass
+@dataclass(frozen=True)
 class Numbers:
-    """The parameters of each scale of a placement, by its first value."""
+    """All numbers of a placement.
+
+    Attributes:
+        of: the parameters of each scale, by its first value.
+        bits: the widths.
+        weights: parameters of weights that do not follow from the weights alone, by the first
+            output of the product.
+    """
 
     of: Mapping[str, AffineParams] = field(default_factory=dict)
+    bits: Bits = field(default_factory=Bits)
+    weights: Mapping[str, AffineParams] = field(default_factory=dict)
 
     def __getitem__(self, scale: Scale) -> AffineParams:
         return self.of[scale.values[0]]
+
+    def weight(self, placement: Placement, site: Site, *, integer_bias: bool) -> Weights:
+        """Return weight and bias of a product as codes."""
+        read = placement.of.get(site.reads[0])
+        return quantize_weights(
+            placement.graph,
+            site,
+            1.0 if read is None else float(self[read].scale),
+            weight_grid(self.bits.of_site(site)),
+            integer_bias=integer_bias and read is not None,
+            learned=self.weights.get(site.node.outputs[0]),
+        )
 
 
 def insert(
@@ -63,6 +85,8 @@ class _Writer:
         self.target = target
         self.graph = placement.graph.copy()
         self.taken = self.graph.names()
+        self.readers = placement.graph.consumers()
+        self.outputs = {value.name for value in placement.graph.outputs}
         self.nodes: list[Node] = []
         self.names: dict[int, tuple[str, str]] = {}  # scale -> constants
         self.shared: dict[tuple[object, ...], str] = {}
@@ -116,6 +140,7 @@ class _Writer:
                 self._constant(f"{first}_scale", params.scale.reshape(())),
                 self._constant(f"{first}_zero_point", _zeros(params).reshape(())),
             )
+        name = self._narrowed(name, self.numbers[scale])
         parameters = [*self.names[id(scale)]]
         codes, floats = self._fresh(f"{name}_quantized"), self._fresh(f"{name}_dequantized")
         self.nodes.append(
@@ -126,18 +151,36 @@ class _Writer:
         )
         return floats
 
+    def _narrowed(self, name: str, params: AffineParams) -> str:
+        """Clip a value to a grid of fewer steps than its type has; return the result's name.
+
+        QuantizeLinear saturates at the ends of the type only.  A Relu before it, if nothing else
+        reads it, is what the Clip does anyhow.
+        """
+        grid = params.grid
+        low, high = grid.dtype.integer_range
+        if grid.qmax == high and grid.qmin - low <= 1:
+            return name
+        scale, zero = np.float32(params.scale.reshape(())), int(params.zero_point.reshape(()))
+        bounds = [
+            self._constant(f"{name}_{end}", np.asarray(scale * np.float32(code - zero)))
+            for end, code in (("low", grid.qmin), ("high", grid.qmax))
+        ]
+        clipped = self._fresh(f"{name}_clipped")
+        last = self.nodes[-1] if self.nodes else None
+        alone = len(self.readers.get(name, ())) == 1 and name not in self.outputs
+        relu = last is not None and last.op == "Relu" and last.outputs == [name]
+        if last is not None and relu and alone and grid.qmin == zero:
+            self.nodes[-1] = Node("Clip", [last.inputs[0], *bounds], [clipped], {}, last.name)
+            return clipped
+        self.nodes.append(Node("Clip", [name, *bounds], [clipped], {}, f"{name}_Clip"))
+        return clipped
+
     def _weights(self, site: Site, copy: Node) -> None:
         """Let a product read its weight and bias from codes."""
         assert site.weight is not None
         name = site.node.inputs[site.weight]
-        read = self.placement.of.get(site.reads[0])
-        scale = float(self.numbers[read].scale) if read is not None else 1.0
-        made = quantize_weights(
-            self.placement.graph,
-            site,
-            scale,
-            integer_bias=self.target.integer_bias and read is not None,
-        )
+        made = self.numbers.weight(self.placement, site, integer_bias=self.target.integer_bias)
         key = (name, site.axis, made.params.scale.tobytes())
         if key not in self.shared:
             self.shared[key] = self._dequantize(name, made.codes, made.params.scale,

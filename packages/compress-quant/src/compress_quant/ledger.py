@@ -131,7 +131,8 @@ def _how(site: Site, placement: Placement, numbers: Numbers) -> str:
     if site.kind is Kind.LOOKUP:
         parts.append("table u8")
     elif site.weight is not None:
-        parts.append(f"weights s8 {'per channel' if site.axis is not None else 'per tensor'}")
+        per = "per tensor" if site.axis is None else "per channel"
+        parts.append(f"weights s{numbers.bits.of_site(site)} {per}")
     made = ", ".join(codes(name) for name in site.makes)
     shared = " (codes moved)" if site.kind is Kind.MOVE else ""
     return f"{'; '.join(parts)} -> {made}{shared}"

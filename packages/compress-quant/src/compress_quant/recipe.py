@@ -57,6 +57,10 @@ class Recipe:
             floats; minus infinity: none does.
         equalize: cross-layer equalization.
         bias_correction: fast bias correction.
+        weight_bits: of weights, 2 to 8.  With fewer than 8 bits, here or below, no node goes back
+            to floats for the sake of ``least_decibels``.
+        activation_bits: of what is computed at run time, 2 to 8.
+        edge_bits: at least so many at the ends of the network: see `bits`.
         strict: refuse when a product stays in floats that nobody excluded.
     """
 
@@ -73,6 +77,9 @@ class Recipe:
     equalize: When = When.AUTO
     bias_correction: When = When.AUTO
     strict: bool = False
+    weight_bits: int = 8
+    activation_bits: int = 8
+    edge_bits: int = 8
 
     def __post_init__(self) -> None:
         if not 50.0 < self.percentile <= 100.0:
@@ -87,6 +94,9 @@ class Recipe:
             )
         if self.target is Target.TENSORRT and self.activations is Activations.S8:
             raise InputError("target tensorrt takes no zero points; activations cannot be 's8'")
+        for name in ("weight_bits", "activation_bits", "edge_bits"):
+            if not 2 <= getattr(self, name) <= 8:
+                raise InputError(f"{name} must be from 2 to 8, not {getattr(self, name)}")
         if self.memory is not None and self.memory <= 0:
             raise InputError(f"memory must be positive, not {self.memory}")
         for each in self.overrides:

@@ -101,6 +101,12 @@ def _count(key: str, value: Any) -> int:
     return value
 
 
+def _bits(key: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{key} must be a whole number, not {_kind(value)} ({value!r})")
+    return value
+
+
 def _flag(key: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise InputError(f"{key} must be true or false, not {_kind(value)} ({value!r})")
@@ -156,4 +162,7 @@ _RECIPE: dict[str, Convert] = {
     "equalize": _choice(When),
     "bias_correction": _choice(When),
     "strict": _flag,
+    "weight_bits": _bits,
+    "activation_bits": _bits,
+    "edge_bits": _bits,
 }

@@ -162,7 +162,8 @@ def carried(numbers: Numbers, old: Placement, new: Placement) -> Numbers:
 
     A value that loses its partners keeps the scale that it shared with them.
     """
-    return Numbers({scale.values[0]: numbers[old.of[scale.values[0]]] for scale in new.scales})
+    kept = {scale.values[0]: numbers[old.of[scale.values[0]]] for scale in new.scales}
+    return replace(numbers, of=kept)
 
 
 def spread_text(histogram: Histogram, step: float) -> str:

@@ -20,6 +20,7 @@ from compress_tensor import Graph, InputError
 
 from .affine import AffineParams, params_from_range
 from .bias_correct import corrected
+from .bits import Bits, activation_grid, ends_of
 from .equalize import equalize
 from .insert import Numbers, insert
 from .ledger import Ledger, decisions
@@ -31,7 +32,6 @@ from .place import Choice, Placement, Scale, place
 from .prepare import prepare
 from .recipe import Override, Recipe, When
 from .sensitive import SAMPLES, keep_in_floats, spread_text
-from .target import grid_for
 from .warn import warnings_for
 
 #: told what is done: a step, how much of it is done, how much there is (None: unknown)
@@ -173,7 +173,7 @@ class _Static:
             numbers,
             recipe.target,
             few,
-            least=recipe.least_decibels,
+            least=-np.inf if numbers.bits.narrow else recipe.least_decibels,
             describe=describe,
             progress=lambda done, total: self.progress("measuring values", done, total),
         )
@@ -210,8 +210,10 @@ class _Static:
         recipe = self.recipe
         found: dict[str, AffineParams] = {}
         makers = placement.graph.producers()
+        bits = bits_of(placement, recipe)
         for scale in placement.scales:
-            grid = grid_for(recipe.target, recipe.activations, symmetric=scale.symmetric)
+            width = bits.of_scale(placement, scale)
+            grid = activation_grid(recipe.target, recipe.activations, scale.symmetric, width)
             override = _override(recipe, makers, placement, scale)
             if override is not None and override.low is not None and override.high is not None:
                 bounds = np.array(override.low), np.array(override.high)
@@ -222,7 +224,7 @@ class _Static:
             found[scale.values[0]] = params_for(
                 statistics[scale.values[0]], chosen, grid, recipe.percentile
             )
-        return Numbers(found)
+        return Numbers(found, bits)
 
     def _correct(
         self,
@@ -267,6 +269,11 @@ class _Static:
             worst = max(found, key=lambda name: found[name])
             self.ledger.uncertainty = float(np.median(list(found.values()))), found[worst]
             self.ledger.uncertain = worst
+
+
+def bits_of(placement: Placement, recipe: Recipe) -> Bits:
+    """Return the widths that a recipe means for a placement."""
+    return Bits(recipe.weight_bits, recipe.activation_bits, recipe.edge_bits, ends_of(placement))
 
 
 def _by_scale(placement: Placement, observation: Observation) -> dict[str, Statistics]:

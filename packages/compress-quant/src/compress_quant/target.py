@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import Enum
 
-from .grid import INT8, INT8_SYMMETRIC, UINT8, Grid
-
 
 class Target(str, Enum):
     """Who runs the file.
@@ -33,15 +31,3 @@ class Activations(str, Enum):
     U8 = "u8"
     S8 = "s8"
     S8_SYMMETRIC = "s8-symmetric"
-
-    @property
-    def grid(self) -> Grid:
-        """Its codes."""
-        return {"u8": UINT8, "s8": INT8}.get(self.value, INT8_SYMMETRIC)
-
-
-def grid_for(target: Target, activations: Activations, *, symmetric: bool) -> Grid:
-    """Return the codes of an activation; ``symmetric``: a product's right side."""
-    if target is Target.TENSORRT or symmetric:
-        return INT8_SYMMETRIC
-    return activations.grid

@@ -16,7 +16,6 @@ from .insert import Numbers
 from .place import Placement
 from .roles import Kind, Site
 from .target import Target
-from .weights import quantize_weights
 
 _LARGEST = 32767
 
@@ -52,7 +51,7 @@ def _saturating(placement: Placement, numbers: Numbers) -> list[str]:
         params = numbers[scale]
         if params.grid.qmin < 0:
             continue
-        made = quantize_weights(placement.graph, site, float(params.scale), integer_bias=True)
+        made = numbers.weight(placement, site, integer_bias=True)
         if _largest_pair(site, made.codes) * params.grid.qmax > _LARGEST:
             found.append(site.node.label)
     return found

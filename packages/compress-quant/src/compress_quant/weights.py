@@ -35,7 +35,13 @@ class Weights:
 
 
 def quantize_weights(
-    graph: Graph, site: Site, scale: float, grid: Grid = INT8_SYMMETRIC, *, integer_bias: bool
+    graph: Graph,
+    site: Site,
+    scale: float,
+    grid: Grid = INT8_SYMMETRIC,
+    *,
+    integer_bias: bool,
+    learned: AffineParams | None = None,
 ) -> Weights:
     """Return the weight of a site as codes, and its bias in units of ``scale`` times theirs.
 
@@ -49,11 +55,12 @@ def quantize_weights(
         scale: of the activation that it multiplies.
         grid: of the codes.
         integer_bias: whether the bias becomes codes.
+        learned: the parameters, if they are known; by default they cover all weights.
     """
     assert site.weight is not None
     weight = graph.constants[site.node.inputs[site.weight]]
     granularity = PER_TENSOR if site.axis is None else per_channel(site.axis)
-    params = params_of(weight, grid, granularity)
+    params = learned or params_of(weight, grid, granularity)
     if site.bias is None or not integer_bias:
         return Weights(quantize(weight, params), params)
     node, at = site.bias
@@ -64,7 +71,7 @@ def quantize_weights(
     dead = np.abs(weight).max(axis=_others(weight, site.axis), initial=0).reshape(-1) == 0
     per = np.where(dead & (channels > 0), least, np.maximum(per, least)).astype(np.float32)
     per = np.where(per < np.finfo(np.float32).tiny, np.float32(1.0), per)
-    params = AffineParams(per.reshape(params.scale.shape), params.zero_point, grid)
+    params = AffineParams(per.reshape(params.scale.shape), params.zero_point, params.grid)
     # float32, as every consumer multiplies the two scales.
     unit = np.float32(scale) * per
     repeated = np.tile(unit, bias.size // max(unit.size, 1)) if unit.size > 1 else unit
