@@ -14,13 +14,16 @@ from .gradcheck import gradcheck
 from .loss import cross_entropy, kl_divergence, mse
 from .tape import connect, enable_grad, is_grad_enabled, no_grad
 from .trainable import Trainable
+from .trainer import Stop, Trainer
 
 _LOADED = _rules  #: the package fills the table of rules when imported
 connect()
 
 __all__ = [
     "Function",
+    "Stop",
     "Trainable",
+    "Trainer",
     "__version__",
     "cross_entropy",
     "enable_grad",

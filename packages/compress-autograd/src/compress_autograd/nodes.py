@@ -160,8 +160,8 @@ class Runner:
     def __init__(self, operators: Mapping[str, Operator]) -> None:
         self._operators = dict(operators)
 
-    def run(self, steps: Sequence[Step], values: dict[str, Value]) -> None:
-        """Run steps; ``values`` gains results and loses what dies.
+    def run(self, steps: Sequence[Step], values: dict[str, Value], keep: bool = False) -> None:
+        """Run steps; ``values`` gains results and loses what dies, unless it is to ``keep``.
 
         Raises:
             UnsupportedError: naming a node that cannot run here.
@@ -176,7 +176,7 @@ class Runner:
             for name, value in zip(node.outputs, found, strict=False):
                 if name:
                     values[name] = value
-            for name in step.dies:
+            for name in () if keep else step.dies:
                 values.pop(name, None)
 
     def _one(self, step: Step, values: dict[str, Value]) -> Sequence[Value]:

@@ -85,6 +85,8 @@ class Trainable(Runner):
     Attributes:
         parameters: tensors by name.
         buffers: running statistics of batch normalisations, by name.
+        inputs: names of what a call is given.
+        steps: the nodes.
         training: whether batch normalisation takes the batch's statistics, and dropout drops.
 
     Raises:
@@ -128,9 +130,10 @@ class Trainable(Runner):
             if name in graph.constants
         }
         self.buffers = {name: Tensor(graph.constants[name]) for name in statistics}
+        self.inputs = [value.name for value in graph.inputs]
         self._outputs = [value.name for value in graph.outputs]
         held = {*graph.constants, *self._outputs}
-        self._steps = steps_of(self._graph.nodes, held)
+        self.steps = steps_of(self._graph.nodes, held)
         self._fixed: dict[str, Value] = {
             name: array if array.size <= 64 and array.dtype.kind in "iub" else device(array)
             for name, array in graph.constants.items()
@@ -144,16 +147,15 @@ class Trainable(Runner):
             InputError: if an input is missing or unknown.
         """
         values = self.start(feeds)
-        self.run(self._steps, values)
+        self.run(self.steps, values)
         return {name: device(values[name]) for name in self._outputs}
 
     def start(self, feeds: Mapping[str, Any]) -> dict[str, Value]:
         """Return what is known before the first node."""
-        names = [value.name for value in self._graph.inputs]
-        for name in [*feeds, *names]:
-            if name not in feeds or name not in names:
-                what = "is missing" if name in names else "does not exist"
-                raise InputError(f"input {name!r} {what}; the inputs are {', '.join(names)}")
+        for name in [*feeds, *self.inputs]:
+            if name not in feeds or name not in self.inputs:
+                what = "is missing" if name in self.inputs else "does not exist"
+                raise InputError(f"input {name!r} {what}; the inputs are {', '.join(self.inputs)}")
         return {**self._fixed, **self.parameters, **self.buffers, **feeds}
 
     def train(self, mode: bool = True) -> Trainable:

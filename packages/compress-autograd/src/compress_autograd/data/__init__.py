@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from .arrays import ArrayFile
+from .augment import Augment, Crop, Cutout, Flip, Noise, Shift
 from .batches import Batch, batches
+from .chance import Chance
 from .characters import CharacterStreams
 from .cifar import CifarBinary
 from .dataset import Dataset
 from .idx import Idx
 from .images import ImageFolder
+from .loader import Loader, pad_sequences
+from .memory import InMemory
 from .open import open_dataset
 from .preprocess import Preprocess, load_preprocess
 from .presets import PRESETS, preset
@@ -18,17 +22,27 @@ from .wav import WavFolder
 __all__ = [
     "PRESETS",
     "ArrayFile",
+    "Augment",
     "Batch",
+    "Chance",
     "CharacterStreams",
     "CifarBinary",
+    "Crop",
+    "Cutout",
     "Dataset",
+    "Flip",
     "Idx",
     "ImageFolder",
+    "InMemory",
+    "Loader",
+    "Noise",
     "Preprocess",
+    "Shift",
     "TextTable",
     "WavFolder",
     "batches",
     "load_preprocess",
     "open_dataset",
+    "pad_sequences",
     "preset",
 ]

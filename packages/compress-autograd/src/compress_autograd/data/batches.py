@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,14 +15,29 @@ from compress_tensor import InputError
 from .dataset import Array, Dataset
 from .preprocess import Preprocess
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs of shape (n, ...), and labels of shape (n,) or None."""
+    """Some samples.
+
+    Attributes:
+        inputs: (n, ...).
+        labels: class numbers (n,), or None.
+        start: how many samples came before.
+        lengths: before padding, (n,), where samples were padded.
+        other_labels: of the samples that were mixed in, (n,), where samples were mixed.
+        share: of the first label in a mixed sample.
+    """
 
     inputs: Array
     labels: Array | None
     start: int
+    lengths: Array | None = None
+    other_labels: Array | None = None
+    share: float = 1.0
 
 
 def batches(
@@ -63,12 +79,19 @@ def batches(
         known = None if None in labels else np.array(labels, np.int64)
         return Batch(np.stack(samples), known, start)
 
-    starts = iter(range(0, total, size))
+    yield from ahead(load, range(0, total, size), workers)
+
+
+def ahead(load: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """Yield ``load(item)`` in the order of the items, computed ahead by threads.
+
+    At most ``workers + 1`` results wait.
+    """
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Batch]] = deque()
+        waiting: deque[Future[R]] = deque()
         try:
-            for start in starts:
-                waiting.append(pool.submit(load, start))
+            for item in items:
+                waiting.append(pool.submit(load, item))
                 if len(waiting) > workers:
                     yield waiting.popleft().result()
             while waiting:
