@@ -33,6 +33,17 @@ class _Sum:
             self.own = self.total._tape is None and self.total.is_contiguous()
 
 
+class _Parts(_Sum):
+    """Gradients that somebody else adds up, so that the order of additions stays the same."""
+
+    __slots__ = ()
+
+    def add(self, g: Tensor) -> None:
+        """Take note of a gradient."""
+        held: Any = self.total
+        self.total = [g] if held is None else [*held, g]  # type: ignore[assignment]
+
+
 class _Sweep:
     """The gradients on their way, and the records that wait for theirs."""
 
@@ -76,7 +87,8 @@ class _Sweep:
                 kept[record] = grads
             for edge, g in zip(record.edges, record.vjp(grads), strict=False):
                 if edge is not None and g is not None:
-                    self.add(edge, g, record.label)
+                    for part in g if isinstance(g, list) else [g]:
+                        self.add(edge, part, record.label)
             if not retain_graph:
                 record.free()
         return kept
@@ -164,8 +176,13 @@ def grad(
 
 
 def pull(
-    function: Callable[..., Any], operands: Sequence[Any], needs: Sequence[bool], gs: Gradients
-) -> list[Tensor | None]:
+    function: Callable[..., Any],
+    operands: Sequence[Any],
+    needs: Sequence[bool],
+    gs: Gradients,
+    *,
+    parts: bool = False,
+) -> list[Any]:
     """Return the gradients of operands of a function, by computing it again on the tape.
 
     Args:
@@ -173,6 +190,7 @@ def pull(
         operands: tensors and anything else.
         needs: which gradients are wanted.
         gs: gradients of its results; None: it is 0.
+        parts: return what adds up to each gradient as a list, in order, instead of the sum.
     """
     again = tape.is_grad_enabled()
     with tape.enable_grad():
@@ -188,12 +206,14 @@ def pull(
     outputs = found if isinstance(found, (tuple, list)) else [found]
     with tape.enable_grad() if again else no_grad():
         sweep = _Sweep()
+        if parts and not again:
+            sweep.leaves = {edge: _Parts() for edge in edges if edge is not None}
         for out, g in zip(outputs, gs, strict=False):
             edge: Any = out._tape
             if g is not None and edge is not None:
                 sweep.add(edge, g, "a composed rule")
         kept = sweep.run(again, set(), first)
-    results: list[Tensor | None] = []
+    results: list[Any] = []
     for edge in edges:
         if edge is None:
             results.append(None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,9 +14,10 @@ from compress_tensor.graph.graph import Array
 from compress_tensor.graph.support import require_operators
 from compress_tensor.random import Generator
 
+from .checkpoint import Segment, parse_memory, plan_segments, run_segments
 from .layers import BatchNorm, dropout
 from .nodes import Operator, Runner, Value, device, host, steps_of
-from .tape import no_grad
+from .tape import is_grad_enabled, no_grad
 
 #: operands that are never parameters, by operator (None: all of them)
 _FIXED: dict[str, tuple[int, ...] | None] = {
@@ -81,11 +83,16 @@ class Trainable(Runner):
         operators: functions of (node, operands) that replace operators, or define those of other
             domains (``"domain::op"``).
         seed: of dropout.
+        memory: what weights, gradients and activations of a step may take, in bytes or as in
+            ``"2GB"`` (the optimizer's state comes on top); None: as much as there is.
+        checkpointing: whether activations are computed again where they do not fit ``memory``;
+            gradients are the same bytes.
 
     Attributes:
         parameters: tensors by name.
         buffers: running statistics of batch normalisations, by name.
         inputs: names of what a call is given.
+        outputs: names of what it returns.
         steps: the nodes.
         training: whether batch normalisation takes the batch's statistics, and dropout drops.
 
@@ -102,6 +109,8 @@ class Trainable(Runner):
         frozen: Iterable[str] = (),
         operators: Mapping[str, Operator] | None = None,
         seed: int = 0,
+        memory: str | float | None = None,
+        checkpointing: bool = True,
     ) -> None:
         own: dict[str, Operator] = {
             "BatchNormalization": self._batch_norm,
@@ -114,6 +123,10 @@ class Trainable(Runner):
         self._graph = graph.copy()
         self.training = True
         self.generator = Generator(seed)
+        self._budget = None if memory is None else parse_memory(memory)
+        self._checkpointing = checkpointing
+        self._segments: dict[object, list[Segment]] = {}
+        self._replaying = False
         names = trainable_constants(graph) if parameters is None else _match(graph, parameters)
         kept = set(_match(graph, frozen))
         self.parameters: dict[str, Tensor] = {}
@@ -131,8 +144,8 @@ class Trainable(Runner):
         }
         self.buffers = {name: Tensor(graph.constants[name]) for name in statistics}
         self.inputs = [value.name for value in graph.inputs]
-        self._outputs = [value.name for value in graph.outputs]
-        held = {*graph.constants, *self._outputs}
+        self.outputs = [value.name for value in graph.outputs]
+        held = {*graph.constants, *self.outputs}
         self.steps = steps_of(self._graph.nodes, held)
         self._fixed: dict[str, Value] = {
             name: array if array.size <= 64 and array.dtype.kind in "iub" else device(array)
@@ -147,8 +160,40 @@ class Trainable(Runner):
             InputError: if an input is missing or unknown.
         """
         values = self.start(feeds)
-        self.run(self.steps, values)
-        return {name: device(values[name]) for name in self._outputs}
+        if self._budget is None or not is_grad_enabled():
+            self.run(self.steps, values)
+        else:
+            run_segments(self, self.segments(feeds), values)
+        return {name: device(values[name]) for name in self.outputs}
+
+    def segments(self, feeds: Mapping[str, Any]) -> list[Segment]:
+        """Return how the graph is cut for inputs like these (see `checkpoint`).
+
+        Raises:
+            BudgetError: if a step does not fit ``memory``.
+        """
+        if self._budget is None:
+            return [Segment(self.steps, (), (), again=False)]
+        key = tuple((name, tuple(np.shape(value))) for name, value in sorted(feeds.items()))
+        if key not in self._segments:
+            again = self._checkpointing
+            self._segments[key] = plan_segments(self, feeds, self._budget, recompute=again)
+        return self._segments[key]
+
+    @contextmanager
+    def replaying(self, position: int | None = None) -> Iterator[None]:
+        """Within this context, running changes neither statistics nor what dropout draws next."""
+        before, self.generator = (
+            self.generator,
+            Generator(
+                self.generator.seed, self.generator.position if position is None else position
+            ),
+        )
+        outer, self._replaying = self._replaying, True
+        try:
+            yield
+        finally:
+            self.generator, self._replaying = before, outer
 
     def start(self, feeds: Mapping[str, Any]) -> dict[str, Value]:
         """Return what is known before the first node."""
@@ -223,7 +268,7 @@ class Trainable(Runner):
 
     def _note(self, name: str, now: Tensor, keep: float) -> None:
         """Let a running statistic follow what a batch had."""
-        if name in self.buffers:
+        if name in self.buffers and not self._replaying:
             self.buffers[name] = self.buffers[name] * keep + now * (1 - keep)
 
     def _dropout(self, node: Node, x: Value, ratio: Value = None, mode: Value = None) -> Any:
