@@ -117,10 +117,39 @@ static void make_extremes(rng *r, test_case *t)
     add(r, t, OUTPUT, F32, 1, dim);
 }
 
+/* fake_quantize, and with a gradient fake_quantize_grad. */
+static void make_fake_of(rng *r, test_case *t, bool gradient)
+{
+    int64_t dim[CPR_MAX_RANK];
+    const int32_t rank = random_dims(r, 0, 5, 3000, dim);
+    add(r, t, INPUT, F32, rank, dim);
+    operand *scale = add(r, t, INPUT, F32, rank, dim);
+    for (int32_t k = 0; k < rank && one_in(r, 2); k++)
+        scale->stride[k] = 0;
+    if (gradient)
+        add(r, t, INPUT, F32, rank, dim);
+    add(r, t, OUTPUT, F32, rank, dim);
+    arg_int(t, -between(r, 0, 128));
+    arg_int(t, between(r, 0, 255));
+    if (gradient)
+        arg_int(t, between(r, 0, 1));
+}
+
+static void make_fake(rng *r, test_case *t)
+{
+    make_fake_of(r, t, false);
+}
+
+static void make_fake_grad(rng *r, test_case *t)
+{
+    make_fake_of(r, t, true);
+}
+
 const generator cases_quant[] = {
     {"quantize_linear", make_quantize}, {"requantize", make_requantize}, {"dequantize_linear", make_dequantize},
     {"dynamic_quantize_linear", make_dynamic}, {"lut_u8", make_lut},
     {"add_q8", make_combine}, {"mul_q8", make_combine},
     {"mean_q8", make_mean}, {"histogram", make_histogram},
-    {"row_extremes", make_extremes}, {NULL, NULL},
+    {"row_extremes", make_extremes}, {"fake_quantize", make_fake},
+    {"fake_quantize_grad", make_fake_grad}, {NULL, NULL},
 };

@@ -58,7 +58,9 @@
     X(mul_q8)      \
     X(mean_q8)     \
     X(histogram)   \
-    X(row_extremes)
+    X(row_extremes) \
+    X(fake_quantize) \
+    X(fake_quantize_grad)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,

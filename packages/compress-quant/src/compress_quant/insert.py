@@ -73,11 +73,11 @@ def insert(
         weights: whether constants become codes (for measuring one without the other).
         activations: whether values computed at run time do.
     """
-    return _Writer(placement, numbers, target).write(weights, activations)
+    return Writer(placement, numbers, target).write(weights, activations)
 
 
-class _Writer:
-    """The working state of `insert`."""
+class Writer:
+    """The working state of `insert`; whoever marks values otherwise overrides `pair`, `weights`."""
 
     def __init__(self, placement: Placement, numbers: Numbers, target: Target) -> None:
         self.placement = placement
@@ -93,6 +93,7 @@ class _Writer:
         self.waiting: dict[int, tuple[int, str]] = {}  # bias of an Add behind a MatMul
 
     def write(self, weights: bool, activations: bool) -> Graph:
+        """Return the graph: see `insert`."""
         placement = self.placement
         by_site: dict[str, str] = {}  # what integer nodes read instead
         by_all: dict[str, str] = {}  # what every node reads instead
@@ -100,7 +101,7 @@ class _Writer:
 
         def encode(name: str) -> None:
             if activations and name in placement.of:
-                coded = self._pair(name, placement.of[name])
+                coded = self.pair(name, placement.of[name])
                 by_site[name] = coded
                 if name in ends:
                     by_all[name] = coded
@@ -117,7 +118,7 @@ class _Writer:
                 self.nodes += self._lookup(site, copy)
                 continue
             if site is not None and weights and site.weight is not None:
-                self._weights(site, copy)
+                self.weights(site, copy)
             elif site is None:
                 self._pending_bias(node, copy)
             self.nodes.append(copy)
@@ -131,18 +132,18 @@ class _Writer:
         self.graph.constants = {n: a for n, a in self.graph.constants.items() if n in used}
         return self.graph
 
-    def _pair(self, name: str, scale: Scale) -> str:
+    def pair(self, name: str, scale: Scale) -> str:
         """Append QuantizeLinear and DequantizeLinear for a value; return the result's name."""
         if id(scale) not in self.names:
             params = self.numbers[scale]
             first = scale.values[0]
             self.names[id(scale)] = (
-                self._constant(f"{first}_scale", params.scale.reshape(())),
-                self._constant(f"{first}_zero_point", _zeros(params).reshape(())),
+                self.constant(f"{first}_scale", params.scale.reshape(())),
+                self.constant(f"{first}_zero_point", _zeros(params).reshape(())),
             )
         name = self._narrowed(name, self.numbers[scale])
         parameters = [*self.names[id(scale)]]
-        codes, floats = self._fresh(f"{name}_quantized"), self._fresh(f"{name}_dequantized")
+        codes, floats = self.fresh(f"{name}_quantized"), self.fresh(f"{name}_dequantized")
         self.nodes.append(
             Node("QuantizeLinear", [name, *parameters], [codes], {}, f"{name}_QuantizeLinear")
         )
@@ -163,10 +164,10 @@ class _Writer:
             return name
         scale, zero = np.float32(params.scale.reshape(())), int(params.zero_point.reshape(()))
         bounds = [
-            self._constant(f"{name}_{end}", np.asarray(scale * np.float32(code - zero)))
+            self.constant(f"{name}_{end}", np.asarray(scale * np.float32(code - zero)))
             for end, code in (("low", grid.qmin), ("high", grid.qmax))
         ]
-        clipped = self._fresh(f"{name}_clipped")
+        clipped = self.fresh(f"{name}_clipped")
         last = self.nodes[-1] if self.nodes else None
         alone = len(self.readers.get(name, ())) == 1 and name not in self.outputs
         relu = last is not None and last.op == "Relu" and last.outputs == [name]
@@ -176,7 +177,7 @@ class _Writer:
         self.nodes.append(Node("Clip", [name, *bounds], [clipped], {}, f"{name}_Clip"))
         return clipped
 
-    def _weights(self, site: Site, copy: Node) -> None:
+    def weights(self, site: Site, copy: Node) -> None:
         """Let a product read its weight and bias from codes."""
         assert site.weight is not None
         name = site.node.inputs[site.weight]
@@ -208,10 +209,10 @@ class _Writer:
         made = quantize_table(self.placement.graph.constants[name])
         key = (name, "table")
         if key not in self.shared:
-            self.shared[key] = self._constant(f"{name}_quantized", made.codes)
-        codes = self._fresh(f"{copy.outputs[0]}_quantized")
-        scale = self._constant(f"{name}_scale", made.params.scale.reshape(()))
-        zero = self._constant(f"{name}_zero_point", _zeros(made.params).reshape(()))
+            self.shared[key] = self.constant(f"{name}_quantized", made.codes)
+        codes = self.fresh(f"{copy.outputs[0]}_quantized")
+        scale = self.constant(f"{name}_scale", made.params.scale.reshape(()))
+        zero = self.constant(f"{name}_zero_point", _zeros(made.params).reshape(()))
         given = [self.shared[key], copy.inputs[1]]
         rows = Node("Gather", given, [codes], copy.attributes, copy.name)
         label = f"{copy.outputs[0]}_DequantizeLinear"
@@ -231,26 +232,28 @@ class _Writer:
         scale = np.asarray(scale, np.float32).reshape(-1)
         one = scale.size == 1
         inputs = [
-            self._constant(f"{name}_quantized", codes),
-            self._constant(f"{name}_scale", scale.reshape(()) if one else scale),
+            self.constant(f"{name}_quantized", codes),
+            self.constant(f"{name}_scale", scale.reshape(()) if one else scale),
         ]
         if zeros is not None:
             inputs.append(
-                self._constant(f"{name}_zero_point", zeros.reshape(()) if one else zeros.ravel())
+                self.constant(f"{name}_zero_point", zeros.reshape(()) if one else zeros.ravel())
             )
-        floats = self._fresh(f"{name}_dequantized")
+        floats = self.fresh(f"{name}_dequantized")
         attributes = {} if one or axis is None else {"axis": axis}
         self.nodes.append(Node("DequantizeLinear", inputs, [floats], attributes, floats))
         return floats
 
-    def _constant(self, hint: str, array: Array) -> str:
-        name = self._fresh(hint)
+    def constant(self, hint: str, array: Array) -> str:
+        """Add a constant; return its name, which is the hint if that is free."""
+        name = self.fresh(hint)
         array = np.ascontiguousarray(array).reshape(array.shape)
         array.flags.writeable = False
         self.graph.constants[name] = array
         return name
 
-    def _fresh(self, hint: str) -> str:
+    def fresh(self, hint: str) -> str:
+        """Return a name that is not taken, the hint if it can be."""
         name, number = hint, 1
         while name in self.taken:
             name, number = f"{hint}_{number}", number + 1

@@ -144,7 +144,7 @@ class _Static:
             small = observe(each, observation.batches(), placement.observed, keep=0)
             observer = Observer.MSE if self.recipe.observer is Observer.AUTO else None
             numbers = self._numbers(
-                placement, _by_scale(placement, small), observer or self.recipe.observer
+                placement, by_scale(placement, small), observer or self.recipe.observer
             )
             found.append(judge.decibels(insert(placement, numbers, self.recipe.target)))
         self.ledger.tried["without equalization"], self.ledger.tried["equalization"] = found
@@ -157,7 +157,7 @@ class _Static:
         recipe = self.recipe
         automatic = recipe.observer is Observer.AUTO
         names = CANDIDATES if automatic else (recipe.observer,)
-        statistics = _by_scale(placement, observation)
+        statistics = by_scale(placement, observation)
         # Where much is lost an observer that cuts ranges may look best: search with one that
         # does each value justice, compare observers once the rest is sound.
         searching = Observer.MSE if automatic else recipe.observer
@@ -207,24 +207,7 @@ class _Static:
     def _numbers(
         self, placement: Placement, statistics: Mapping[str, Statistics], observer: Observer
     ) -> Numbers:
-        recipe = self.recipe
-        found: dict[str, AffineParams] = {}
-        makers = placement.graph.producers()
-        bits = bits_of(placement, recipe)
-        for scale in placement.scales:
-            width = bits.of_scale(placement, scale)
-            grid = activation_grid(recipe.target, recipe.activations, scale.symmetric, width)
-            override = _override(recipe, makers, placement, scale)
-            if override is not None and override.low is not None and override.high is not None:
-                bounds = np.array(override.low), np.array(override.high)
-                found[scale.values[0]] = params_from_range(*bounds, grid)
-                continue
-            chosen = override.observer if override and override.observer else observer
-            chosen = Observer.MSE if chosen is Observer.AUTO else chosen
-            found[scale.values[0]] = params_for(
-                statistics[scale.values[0]], chosen, grid, recipe.percentile
-            )
-        return Numbers(found, bits)
+        return numbers_of(self.recipe, placement, statistics, observer)
 
     def _correct(
         self,
@@ -271,12 +254,39 @@ class _Static:
             self.ledger.uncertain = worst
 
 
+def numbers_of(
+    recipe: Recipe,
+    placement: Placement,
+    statistics: Mapping[str, Statistics],
+    observer: Observer,
+) -> Numbers:
+    """Return the parameters of all scales as an observer (not AUTO) chooses them."""
+    found: dict[str, AffineParams] = {}
+    makers = placement.graph.producers()
+    bits = bits_of(placement, recipe)
+    for scale in placement.scales:
+        width = bits.of_scale(placement, scale)
+        grid = activation_grid(recipe.target, recipe.activations, scale.symmetric, width)
+        override = _override(recipe, makers, placement, scale)
+        if override is not None and override.low is not None and override.high is not None:
+            bounds = np.array(override.low), np.array(override.high)
+            found[scale.values[0]] = params_from_range(*bounds, grid)
+            continue
+        chosen = override.observer if override and override.observer else observer
+        chosen = Observer.MSE if chosen is Observer.AUTO else chosen
+        found[scale.values[0]] = params_for(
+            statistics[scale.values[0]], chosen, grid, recipe.percentile
+        )
+    return Numbers(found, bits)
+
+
 def bits_of(placement: Placement, recipe: Recipe) -> Bits:
     """Return the widths that a recipe means for a placement."""
     return Bits(recipe.weight_bits, recipe.activation_bits, recipe.edge_bits, ends_of(placement))
 
 
-def _by_scale(placement: Placement, observation: Observation) -> dict[str, Statistics]:
+def by_scale(placement: Placement, observation: Observation) -> dict[str, Statistics]:
+    """Return the statistics of each scale, by its first value."""
     return {
         scale.values[0]: combined([observation.statistics[name] for name in scale.sources])
         for scale in placement.scales

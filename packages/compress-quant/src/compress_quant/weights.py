@@ -8,13 +8,15 @@ import numpy as np
 
 from compress_tensor import Graph
 
-from .affine import AffineParams, Array, quantize
-from .granularity import PER_TENSOR, params_of, per_channel
+from .affine import AffineParams, Array, dequantize, quantize
+from .granularity import PER_TENSOR, Granularity, params_of, per_channel
 from .grid import INT8_SYMMETRIC, UINT8, Grid
 from .roles import Site
 
 #: largest code of a bias: half of what 32 bits hold, so that sums of products have room
 _MOST_BIAS = float(1 << 30)
+#: parts of the whole range that `best_params` tries
+_DRAWN_IN = np.linspace(1.0, 0.3, 36)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def quantize_weights(
     assert site.weight is not None
     weight = graph.constants[site.node.inputs[site.weight]]
     granularity = PER_TENSOR if site.axis is None else per_channel(site.axis)
-    params = learned or params_of(weight, grid, granularity)
+    params = learned or best_params(weight, grid, granularity)
     if site.bias is None or not integer_bias:
         return Weights(quantize(weight, params), params)
     node, at = site.bias
@@ -79,6 +81,26 @@ def quantize_weights(
     return Weights(
         quantize(weight, params), params, codes, repeated if repeated.size > 1 else repeated[0]
     )
+
+
+def best_params(weight: Array, grid: Grid, granularity: Granularity) -> AffineParams:
+    """Return the parameters of least squared error; with 8 bits, those that cover all weights.
+
+    Of few codes none may be wasted on outliers: per channel the end of the range is drawn in to
+    where the sum of squared differences is least (Banner et al., 2019, section 3, by search).
+    """
+    whole = params_of(weight, grid, granularity)
+    if grid.steps > 200:
+        return whole
+    axes = tuple(i for i, n in enumerate(whole.scale.shape) if n == 1)
+    best, least = whole.scale, np.full(whole.scale.shape, np.inf)
+    for part in _DRAWN_IN:
+        params = AffineParams((whole.scale * np.float32(part)), whole.zero_point, grid)
+        apart = weight.astype(np.float64) - dequantize(quantize(weight, params), params)
+        error = np.square(apart).sum(axis=axes, keepdims=True)
+        best = np.where(error < least, params.scale, best)
+        least = np.minimum(error, least)
+    return AffineParams(best, whole.zero_point, grid)
 
 
 def quantize_table(table: Array) -> Weights:

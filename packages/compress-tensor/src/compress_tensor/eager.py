@@ -26,6 +26,7 @@ from .engine.widen import widen
 from .errors import InputError, NativeArgumentError, ShapeError
 from .graph.graph import Array, Graph, Node
 from .graph.rules.registry import Info, NeedsValue
+from .native.call import call
 from .native.library import Pool, core
 from .packed import PACKED
 from .storage import Storage, allocate
@@ -117,6 +118,11 @@ def _forget_threads() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)
+
+
+def kernel(name: str, arrays: Sequence[Array | None], args: Sequence[int | float] = ()) -> None:
+    """Run a kernel of libcore that is no ONNX operator, on the threads of eager operations."""
+    call(name, arrays, args, _pool())
 
 
 def run(op: str, inputs: Sequence[Input], attributes: Attributes = ()) -> Tensor:
