@@ -30,6 +30,20 @@ static operand *add_runs(rng *r, test_case *t, role role, int32_t dtype, int32_t
     return o;
 }
 
+/* Rows (the pixels of an image, the rows of matrices) `step` elements apart, k inside. */
+static void lay_rows(operand *o, int64_t step)
+{
+    static const int32_t matrix[] = {2, 1, 0}, image[] = {1, 3, 2, 0};
+    const int32_t *order = o->rank == 3 ? matrix : image;
+    o->stride[order[0]] = 1;
+    for (int32_t i = 1; i < o->rank; i++) {
+        o->stride[order[i]] = step;
+        step *= o->dim[order[i]] ? o->dim[order[i]] : 1;
+    }
+}
+
+enum { COLLIDING = 4096 }; /* bytes between rows that meet in one set of the cache */
+
 static void add_clip(rng *r, test_case *t)
 {
     arg_float(t, one_in(r, 2) ? -INFINITY : 0.0);
@@ -72,7 +86,7 @@ static void random_matrix(rng *r, int64_t *a, int64_t *c)
 {
     a[0] = c[0] = one_in(r, 3) ? between(r, 0, 3) : 1;
     a[1] = c[1] = one_in(r, 3) ? between(r, 0, 60) : between(r, 1, 15);
-    a[2] = one_in(r, 8) ? between(r, 200, 400) : between(r, 0, 40);
+    a[2] = one_in(r, 8) ? between(r, 200, 600) : between(r, 0, 40);
     c[2] = one_in(r, 2) ? between(r, 0, 20) : between(r, 1, 150);
 }
 
@@ -83,7 +97,10 @@ static void make_gemm_f32(rng *r, test_case *t)
     const int64_t panels = panels_of(c[2]), b[] = {one_in(r, 2) ? 1 : a[0], panels, a[2], PANEL};
     const int64_t columns = panels * PANEL;
     const bool tame = one_in(r, 2);
-    add_runs(r, t, INPUT, F32, 3, a, 2)->tame = tame;
+    operand *rows = add_runs(r, t, INPUT, F32, 3, a, 2);
+    rows->tame = tame;
+    if (a[2] > 200)
+        lay_rows(rows, COLLIDING / 4);
     add_dense(t, INPUT, F32, 4, b)->tame = tame;
     add_optional(r, t, F32, 1, &columns);
     if (one_in(r, 2))
@@ -149,11 +166,15 @@ typedef struct {
     int64_t in[4], out[4], kernel[2], stride[2], pad[2], dilation[2], groups, taps;
 } image;
 
+enum { MANY = 256 }; /* channels from which on colliding pixels are copied */
+
 static image random_image(rng *r, bool depthwise)
 {
     image m = {.groups = depthwise ? 1 : one_in(r, 3) ? between(r, 2, 3) : 1};
     m.in[0] = m.out[0] = between(r, 1, 2);
     m.in[1] = m.groups * (one_in(r, 4) ? between(r, 15, 70) : between(r, 1, 9));
+    if (!depthwise && m.groups == 1 && one_in(r, 12))
+        m.in[1] = between(r, MANY, 300);
     m.out[1] = depthwise ? m.in[1] : m.groups * (one_in(r, 3) ? between(r, 15, 70) : between(r, 1, 9));
     for (int32_t k = 0; k < 2; k++) {
         m.in[2 + k] = between(r, 1, 9);
@@ -166,6 +187,16 @@ static image random_image(rng *r, bool depthwise)
     }
     m.taps = m.kernel[0] * m.kernel[1];
     return m;
+}
+
+/* The input of a convolution: any strides, or pixels without gaps, or pixels that collide. */
+static void add_image(rng *r, test_case *t, int32_t dtype, const image *m)
+{
+    operand *o = add_runs(r, t, INPUT, dtype, 4, m->in, 1);
+    if (m->in[1] >= MANY)
+        lay_rows(o, COLLIDING / (dtype == F32 ? 4 : 1));
+    else if (one_in(r, 2))
+        lay_rows(o, m->in[1]);
 }
 
 static void add_window(test_case *t, const image *m)
@@ -182,7 +213,7 @@ static void make_conv_f32(rng *r, test_case *t)
     const int64_t panels = panels_of(m.out[1] / m.groups);
     const int64_t weights[] = {m.groups, panels, m.taps * (m.in[1] / m.groups), PANEL};
     const int64_t bias[] = {m.groups, panels * PANEL};
-    add_runs(r, t, INPUT, F32, 4, m.in, 1);
+    add_image(r, t, F32, &m);
     add_dense(t, INPUT, F32, 4, weights);
     add_optional(r, t, F32, 2, bias);
     if (one_in(r, 2))
@@ -202,7 +233,7 @@ static void make_conv_s8(rng *r, test_case *t)
     const int64_t weights[] = {m.groups, panels, m.taps, (m.in[1] / m.groups + 3) / 4, PANEL, 4};
     const int64_t columns[] = {m.groups, panels * PANEL};
     const int32_t store = choose_store(r);
-    add_runs(r, t, INPUT, U8, 4, m.in, 1);
+    add_image(r, t, U8, &m);
     add_dense(t, INPUT, S8, 6, weights);
     add_epilogue(r, t, store, 2, columns, m.out, 4, 1);
     add_window(t, &m);

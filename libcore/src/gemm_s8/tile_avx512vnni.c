@@ -46,7 +46,7 @@ static inline __attribute__((always_inline)) void store(const cpr_block *p, int 
 static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_block *p)
 {
     __m512i acc[14][4];
-    const int64_t taps = p->taps, kc = p->kc, quads = (kc + 3) / 4, panel = taps * quads * 64;
+    const int64_t taps = p->taps, kc = p->kc, panel = p->panel;
     EACH_PANEL {
         const __m512i start = p->start ? _mm512_loadu_si512((const int32_t *)p->start + 16 * j) : _mm512_setzero_si512();
         EACH_ROW acc[i][j] = start;
