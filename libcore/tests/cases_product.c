@@ -147,6 +147,36 @@ static void add_epilogue_args(rng *r, test_case *t, int32_t store)
     arg_int(t, between(r, 0, 255));
 }
 
+static void make_pack_bf16(rng *r, test_case *t)
+{
+    const int64_t in[] = {between(r, 0, 3), between(r, 0, 4), between(r, 0, 40), between(r, 0, 70)};
+    const int64_t out[] = {in[0], panels_of(in[3]), in[1], (in[2] + 1) / 2, PANEL, 2};
+    add(r, t, INPUT, F32, 4, in);
+    add_dense(t, OUTPUT, BF16, 6, out);
+}
+
+static void make_gemm_bf16(rng *r, test_case *t)
+{
+    int64_t a[3], c[3];
+    random_matrix(r, a, c);
+    const int64_t panels = panels_of(c[2]), b[] = {one_in(r, 2) ? 1 : a[0], panels, 1, (a[2] + 1) / 2, PANEL, 2};
+    const int64_t columns = panels * PANEL;
+    const bool tame = one_in(r, 2);
+    const int32_t store = one_in(r, 2) ? F32 : BF16;
+    operand *rows = add_runs(r, t, INPUT, BF16, 3, a, 2);
+    rows->tame = tame;
+    if (a[2] > 200)
+        lay_rows(rows, COLLIDING / 2);
+    add_dense(t, INPUT, BF16, 6, b)->tame = tame;
+    add_optional(r, t, F32, 1, &columns);
+    if (one_in(r, 2))
+        add_absent(t);
+    else
+        add_runs(r, t, INPUT, store, 3, c, 2);
+    add_runs(r, t, OUTPUT, store, 3, c, 2);
+    add_clip(r, t);
+}
+
 static void make_gemm_s8(rng *r, test_case *t)
 {
     int64_t a[3], c[3];
@@ -194,7 +224,7 @@ static void add_image(rng *r, test_case *t, int32_t dtype, const image *m)
 {
     operand *o = add_runs(r, t, INPUT, dtype, 4, m->in, 1);
     if (m->in[1] >= MANY)
-        lay_rows(o, COLLIDING / (dtype == F32 ? 4 : 1));
+        lay_rows(o, COLLIDING / dtype_bytes(dtype));
     else if (one_in(r, 2))
         lay_rows(o, m->in[1]);
 }
@@ -221,6 +251,26 @@ static void make_conv_f32(rng *r, test_case *t)
     else
         add_runs(r, t, INPUT, F32, 4, m.out, 1);
     add_runs(r, t, OUTPUT, F32, 4, m.out, 1);
+    add_window(t, &m);
+    arg_int(t, m.groups);
+    add_clip(r, t);
+}
+
+static void make_conv_bf16(rng *r, test_case *t)
+{
+    const image m = random_image(r, false);
+    const int64_t panels = panels_of(m.out[1] / m.groups);
+    const int64_t weights[] = {m.groups, panels, m.taps, (m.in[1] / m.groups + 1) / 2, PANEL, 2};
+    const int64_t bias[] = {m.groups, panels * PANEL};
+    const int32_t store = one_in(r, 2) ? F32 : BF16;
+    add_image(r, t, BF16, &m);
+    add_dense(t, INPUT, BF16, 6, weights);
+    add_optional(r, t, F32, 2, bias);
+    if (one_in(r, 2))
+        add_absent(t);
+    else
+        add_runs(r, t, INPUT, store, 4, m.out, 1);
+    add_runs(r, t, OUTPUT, store, 4, m.out, 1);
     add_window(t, &m);
     arg_int(t, m.groups);
     add_clip(r, t);
@@ -278,5 +328,6 @@ static void make_depthwise_s8(rng *r, test_case *t)
 const generator cases_product[] = {
     {"pack_f32", make_pack_f32}, {"pack_s8", make_pack_s8}, {"gemm_f32", make_gemm_f32}, {"gemm_s8", make_gemm_s8},
     {"conv_f32", make_conv_f32}, {"conv_s8", make_conv_s8}, {"depthwise_f32", make_depthwise_f32},
-    {"depthwise_s8", make_depthwise_s8}, {NULL, NULL},
+    {"depthwise_s8", make_depthwise_s8}, {"pack_bf16", make_pack_bf16}, {"gemm_bf16", make_gemm_bf16},
+    {"conv_bf16", make_conv_bf16}, {NULL, NULL},
 };

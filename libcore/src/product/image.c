@@ -137,6 +137,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
     const job *j = context;
     char *scratch = j->op->scratch + worker * j->op->scratch_stride;
     memset(scratch + j->l.zeros_at, j->p->padding, (size_t)j->l.zeros);
+    const uint32_t state = cpr_flush_begin(j->kind);
     const int64_t line = j->p->out->dim[3], oc = j->p->out->dim[1] / j->p->groups;
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t column = unit % j->column_units * j->columns;
@@ -151,6 +152,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
             p += n;
         }
     }
+    cpr_flush_end(j->kind, state);
 }
 
 /* Choose pixels and columns per unit so that every thread has work. */

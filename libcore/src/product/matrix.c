@@ -21,6 +21,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
     const int64_t m = c->dim[1], n = c->dim[2], k = a->dim[2];
     const int64_t panel = cpr_panel_bytes(j->kind, 1, k);
     const void *rows[CPR_ROW_CHUNK];
+    const uint32_t state = cpr_flush_begin(j->kind);
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t column = unit % j->column_chunks * j->column_chunk;
         const int64_t row = unit / j->column_chunks % j->row_chunks * j->row_chunk;
@@ -47,6 +48,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
         const int64_t panels = (n_columns + CPR_PANEL - 1) / CPR_PANEL;
         cpr_product(j->kind, &part, n_rows, cpr_block_rows(j->kind->tiles, n_rows, panels), n_columns, stage);
     }
+    cpr_flush_end(j->kind, state);
 }
 
 static int64_t chunks(int64_t n, int64_t chunk)

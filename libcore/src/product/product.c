@@ -3,6 +3,37 @@
 
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+enum { FLUSH = 0x8040 }; /* of MXCSR: subnormal results and operands are zeros */
+
+uint32_t cpr_flush_begin(const cpr_product_kind *kind)
+{
+    const uint32_t state = _mm_getcsr();
+    if (kind->flush)
+        _mm_setcsr(state | FLUSH);
+    return state;
+}
+
+void cpr_flush_end(const cpr_product_kind *kind, uint32_t state)
+{
+    if (kind->flush)
+        _mm_setcsr(state);
+}
+#else
+uint32_t cpr_flush_begin(const cpr_product_kind *kind)
+{
+    (void)kind;
+    return 0;
+}
+
+void cpr_flush_end(const cpr_product_kind *kind, uint32_t state)
+{
+    (void)kind;
+    (void)state;
+}
+#endif
+
 /* The widest tile for `panels` panels left and at most `rows` rows. */
 static int64_t choose_panels(const cpr_tiles *tiles, int64_t panels, int64_t rows)
 {

@@ -40,7 +40,7 @@ typedef struct {
     int64_t ldr;             /* elements between rows of the residual */
     float low, high;         /* clip of the stored value; int8 sums are not clipped */
     int32_t zero_point;      /* int8: added after rounding */
-    int32_t store;           /* int8: dtype of C */
+    int32_t store;           /* int8, bf16: dtype of C */
     float inner_low, inner_high;      /* int8 with a residual of bytes: see gemm_s8.h */
     float inner_scale, residual_scale;
     int32_t residual_zero;
@@ -64,7 +64,13 @@ typedef struct {
     int64_t c_bytes;
     int64_t k_unit;           /* packed B holds whole units of k per tap */
     bool floats;              /* sums may be cut over k */
+    bool flush;               /* subnormal numbers are taken for zeros */
 } cpr_product_kind;
+
+/* Let this thread take subnormal numbers for zeros if the kind asks for it; returns what
+ * cpr_flush_end needs to let it go on as before. */
+uint32_t cpr_flush_begin(const cpr_product_kind *kind);
+void cpr_flush_end(const cpr_product_kind *kind, uint32_t state);
 
 /* Bytes of one panel. */
 int64_t cpr_panel_bytes(const cpr_product_kind *kind, int64_t taps, int64_t kc);

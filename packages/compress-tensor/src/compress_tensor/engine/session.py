@@ -24,6 +24,7 @@ from .program import Record
 from .run import Arenas, Plan, Planned
 from .specialize import Specialized, specialize, without_dead
 
+PRECISIONS = ("float32", "bf16")
 MOST_PLANS = 32  #: plans kept per stage; the least recently used goes first
 MOST_DECIDING = 64  #: elements of an integer input whose contents may select the plan
 MOST_KEY_BYTES = 1 << 16  #: contents of an input that decides shapes, at most
@@ -41,6 +42,7 @@ class Stage:
         arenas: memory of the session.
         threads: how many a run may use.
         stable: the constants that are the same in every plan; by default all.
+        half: whether products of floats take bfloat16 operands.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class Stage:
         arenas: Arenas,
         threads: int,
         stable: frozenset[str] | None = None,
+        *,
+        half: bool = False,
     ) -> None:
         self.graph = graph
         self.needs = set(needs)
@@ -58,6 +62,7 @@ class Stage:
         self.weights = weights
         self.arenas = arenas
         self.threads = threads
+        self.half = half
         self._plans: OrderedDict[Key, tuple[Plan, Stage | None]] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -125,9 +130,7 @@ class Stage:
             missing = [n for n in wanted if n not in part.infos]
             if missing:
                 raise UnsupportedError(f"outputs {missing} are made by no node")
-            return make_plan(
-                part, self._inputs(), wanted, self.weights, self.arenas, self.threads
-            ), None
+            return self._planned(part, wanted), None
         # Cut: what is behind reads values from before as its inputs.
         reads = [n for node in part.rest for n in [*node.inputs, *captured(node)] if n]
         inside = {out for node in part.rest for out in node.outputs}
@@ -143,9 +146,13 @@ class Stage:
             outputs=[Value(n) for n in wanted],
             constants=constants,
         )
-        plan = make_plan(part, self._inputs(), made_here, self.weights, self.arenas, self.threads)
         needs = {part.needs} if part.needs else set()
-        return plan, Stage(rest, needs, self.weights, self.arenas, self.threads, part.stable)
+        behind = (rest, needs, self.weights, self.arenas, self.threads, part.stable)
+        return self._planned(part, made_here), Stage(*behind, half=self.half)
+
+    def _planned(self, part: Specialized, outputs: list[str]) -> Plan:
+        given = (self._inputs(), outputs, self.weights, self.arenas, self.threads)
+        return make_plan(part, *given, half=self.half)
 
 
 def _deciding_inputs(part: Specialized, infos: dict[str, Info]) -> set[str]:
@@ -167,17 +174,30 @@ class Session:
         graph: the model; it is not changed.
         threads: how many threads a run may use; by default all processors.
         outputs: names of values to return, by default the graph's outputs.
+        precision: "float32", or "bf16": Conv, Gemm and MatMul of float32 values round their
+            operands to bfloat16 and sum in float32 (see libcore's README).  The bytes are the
+            same on every processor; one without VDPBF16PS takes longer than for float32, and
+            `report` says so.
 
     Raises:
+        InputError: for another precision.
         GraphError: if the graph is not well formed.
         UnsupportedError: naming every operator without definition, and its nodes.
     """
 
     def __init__(
-        self, graph: Graph, *, threads: int | None = None, outputs: Sequence[str] | None = None
+        self,
+        graph: Graph,
+        *,
+        threads: int | None = None,
+        outputs: Sequence[str] | None = None,
+        precision: str = "float32",
     ) -> None:
+        if precision not in PRECISIONS:
+            raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         graph.check()
         self.graph = graph
+        self.precision = precision
         self.threads = _threads(threads)
         self._pool = Pool(self.threads) if self.threads > 1 else None
         self._weights: WeightCache = {}
@@ -282,9 +302,8 @@ class Session:
                     graph.outputs = [graph.values.get(n, Value(n)) for n in outputs]
                 graph = optimize(graph)
                 require_operators(graph)
-                self._stages[outputs] = Stage(
-                    graph, set(), self._weights, self._arenas, self.threads
-                )
+                given = (graph, set[str](), self._weights, self._arenas, self.threads)
+                self._stages[outputs] = Stage(*given, half=self.precision == "bf16")
             return self._stages[outputs]
 
     def _checked(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
@@ -342,7 +361,11 @@ def _threads(threads: int | None) -> int:
 
 
 def compile(  # noqa: A001 - the name that users expect
-    graph: Graph, *, threads: int | None = None, outputs: Sequence[str] | None = None
+    graph: Graph,
+    *,
+    threads: int | None = None,
+    outputs: Sequence[str] | None = None,
+    precision: str = "float32",
 ) -> Session:
     """Return a Session that runs ``graph`` in the engine (see `Session`)."""
-    return Session(graph, threads=threads, outputs=outputs)
+    return Session(graph, threads=threads, outputs=outputs, precision=precision)
