@@ -201,14 +201,15 @@ enum { MANY = 256 }; /* channels from which on colliding pixels are copied */
 static image random_image(rng *r, bool depthwise)
 {
     image m = {.groups = depthwise ? 1 : one_in(r, 3) ? between(r, 2, 3) : 1};
+    const bool common = depthwise && one_in(r, 2); /* it has a kernel of its own */
     m.in[0] = m.out[0] = between(r, 1, 2);
-    m.in[1] = m.groups * (one_in(r, 4) ? between(r, 15, 70) : between(r, 1, 9));
+    m.in[1] = m.groups * (one_in(r, 4) ? between(r, 15, depthwise ? 150 : 70) : between(r, 1, 9));
     if (!depthwise && m.groups == 1 && one_in(r, 12))
         m.in[1] = between(r, MANY, 300);
     m.out[1] = depthwise ? m.in[1] : m.groups * (one_in(r, 3) ? between(r, 15, 70) : between(r, 1, 9));
     for (int32_t k = 0; k < 2; k++) {
-        m.in[2 + k] = between(r, 1, 9);
-        m.kernel[k] = between(r, 1, 4);
+        m.in[2 + k] = between(r, 1, common ? 20 : 9);
+        m.kernel[k] = common ? 3 : between(r, 1, 4);
         m.stride[k] = between(r, 1, 2);
         m.pad[k] = between(r, 0, 2);
         m.dilation[k] = one_in(r, 4) ? 2 : 1;
@@ -306,12 +307,7 @@ static void make_depthwise_f32(rng *r, test_case *t)
 
 static void make_depthwise_s8(rng *r, test_case *t)
 {
-    image m = random_image(r, true);
-    if (one_in(r, 2)) { /* the commonest window has a kernel of its own */
-        m.kernel[0] = m.kernel[1] = 3;
-        m.taps = 9;
-        m.in[1] = m.out[1] = between(r, 1, 150);
-    }
+    const image m = random_image(r, true);
     const int64_t weights[] = {(m.taps + 1) / 2, m.in[1], 2}, channels = m.in[1];
     const int32_t store = one_in(r, 2) ? U8 : S8;
     add_runs(r, t, INPUT, U8, 4, m.in, 1);

@@ -85,36 +85,15 @@ static void work_3x3(void *context, int64_t begin, int64_t end, int32_t worker)
     const job *j = context;
     const cpr_op *op = j->op;
     const cpr_tensor *in = op->tensor[IN], *out = op->tensor[OUT];
-    const cpr_window *w = &j->window;
-    uint8_t *padding = (uint8_t *)op->scratch + worker * op->scratch_stride;
+    char *padding = op->scratch + worker * op->scratch_stride;
     memset(padding, (int)op->args[PADDING], (size_t)in->dim[1]);
-    cpr_depthwise_line lines[LINES];
     for (int64_t first = begin; first < end; first += LINES) {
+        cpr_depthwise_line lines[LINES];
         const int64_t n = end - first < LINES ? end - first : LINES;
-        for (int64_t i = 0; i < n; i++) {
-            const int64_t image = (first + i) / out->dim[2], oh = (first + i) % out->dim[2];
-            const uint8_t *x = (const uint8_t *)op->data[IN] + image * in->stride[0];
-            cpr_depthwise_line *line = &lines[i];
-            for (int64_t k = 0; k < 3; k++) {
-                const int64_t ih = oh * w->stride_h - w->pad_h + k * w->dilation_h;
-                line->line[k] = ih >= 0 && ih < in->dim[2] ? x + ih * in->stride[2] : NULL;
-            }
-            line->padding = padding;
-            line->width = in->dim[3];
-            line->step = in->stride[3];
-            line->first = -w->pad_w;
-            line->stride = w->stride_w;
-            line->out = (uint8_t *)op->data[OUT] + image * out->stride[0] + oh * out->stride[2];
-            line->ldc = out->stride[3];
-            line->n = out->dim[3];
-        }
+        for (int64_t i = 0; i < n; i++)
+            lines[i] = cpr_depthwise_line_at(&j->window, in, out, op->data[IN], op->data[OUT], padding, 1, first + i);
         cpr_depthwise_s8_3x3_avx512vnni(&j->layer, lines, n);
     }
-}
-
-static bool is_3x3(const cpr_window *w)
-{
-    return w->kernel_h == 3 && w->kernel_w == 3 && w->dilation_w == 1 && w->stride_w <= 2 && cpr_isa() >= CPR_AVX512VNNI;
 }
 #endif
 
@@ -148,7 +127,7 @@ static cpr_status run(const cpr_op *op)
     };
     cpr_task *task = work;
 #if defined(__x86_64__)
-    if (is_3x3(&j.window))
+    if (cpr_isa() >= CPR_AVX512VNNI && cpr_depthwise_is_3x3(&j.window))
         task = work_3x3;
 #endif
     if (out->dim[1] > 0 && out->dim[3] > 0)

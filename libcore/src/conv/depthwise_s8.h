@@ -9,7 +9,7 @@
 #ifndef CPR_DEPTHWISE_S8_H
 #define CPR_DEPTHWISE_S8_H
 
-#include "product/window.h"
+#include "conv/depthwise_line.h"
 
 enum { CPR_DEPTHWISE_S8_PIXELS = 4 };
 
@@ -26,16 +26,7 @@ typedef struct {
 typedef void cpr_depthwise_s8(const cpr_depthwise_s8_layer *layer, int64_t n, const uint8_t *const *rows, uint8_t *out,
                               int64_t ldc);
 
-/* One output line of a 3 x 3 window without gaps between its columns. */
-typedef struct {
-    const uint8_t *line[3]; /* pixel 0 of the three input lines; NULL: padding */
-    const uint8_t *padding; /* one pixel of it */
-    int64_t width, step;    /* input pixels; bytes from one to the next */
-    int64_t first, stride;  /* input column where output pixel 0 begins; 1 or 2 to the next */
-    uint8_t *out;
-    int64_t ldc, n;         /* bytes between output pixels; how many */
-} cpr_depthwise_line;
-
+/* n lines of a 3 x 3 window. */
 void cpr_depthwise_s8_3x3_avx512vnni(const cpr_depthwise_s8_layer *layer, const cpr_depthwise_line *lines, int64_t n);
 
 cpr_depthwise_s8 cpr_depthwise_s8_scalar, cpr_depthwise_s8_avx2, cpr_depthwise_s8_avx512, cpr_depthwise_s8_avx512vnni;

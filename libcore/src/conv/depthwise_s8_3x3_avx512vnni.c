@@ -82,7 +82,7 @@ static inline __attribute__((always_inline)) column column_at(const block *b, co
     const bool inside = x >= 0 && x < line->width;
     __m512i row[3];
     for (int k = 0; k < 3; k++) {
-        const uint8_t *from = inside && line->line[k] ? line->line[k] + x * line->step : line->padding;
+        const char *from = inside && line->line[k] ? line->line[k] + x * line->step : line->padding;
         row[k] = _mm512_maskz_loadu_epi8(b->lanes, from + c);
     }
     const __m512i zero = _mm512_setzero_si512();
@@ -117,7 +117,7 @@ static inline __attribute__((always_inline)) void pixel(const block *b, const co
 
 static void do_line(const block *b, const cpr_depthwise_line *line, int64_t c)
 {
-    uint8_t *out = line->out + c;
+    uint8_t *out = (uint8_t *)line->out + c;
     int64_t x = line->first, i = 0;
     column p = column_at(b, line, c, x), q, r;
     if (line->stride == 1) {
