@@ -6,16 +6,20 @@
 
 cpr_product_kind cpr_bf16_kind(int32_t store)
 {
-    cpr_product_kind kind = {&cpr_bf16_tiles_scalar, 2, 2, cpr_dtype_bytes(store), 2, store == CPR_F32, false};
+    cpr_product_kind kind = {&cpr_bf16_tiles_scalar, 2, 2, cpr_dtype_bytes(store), 2, store == CPR_F32, false, 1};
 #if defined(__x86_64__)
     const int32_t isa = cpr_isa();
     kind.flush = isa >= CPR_AVX2;
-    if (isa >= CPR_AVX512BF16)
+    if (isa >= CPR_AVX512BF16) {
         kind.tiles = &cpr_bf16_tiles_avx512bf16;
-    else if (isa >= CPR_AVX512)
+        kind.speed = 100;
+    } else if (isa >= CPR_AVX512) {
         kind.tiles = &cpr_bf16_tiles_avx512;
-    else if (isa >= CPR_AVX2)
+        kind.speed = 45;
+    } else if (isa >= CPR_AVX2) {
         kind.tiles = &cpr_bf16_tiles_avx2;
+        kind.speed = 20;
+    }
 #endif
     return kind;
 }

@@ -6,12 +6,15 @@
 
 cpr_product_kind cpr_f32_kind(void)
 {
-    cpr_product_kind kind = {&cpr_f32_tiles_scalar, sizeof(float), sizeof(float), sizeof(float), 1, true, false};
+    cpr_product_kind kind = {&cpr_f32_tiles_scalar, sizeof(float), sizeof(float), sizeof(float), 1, true, false, 1};
 #if defined(__x86_64__)
-    if (cpr_isa() >= CPR_AVX512)
+    if (cpr_isa() >= CPR_AVX512) {
         kind.tiles = &cpr_f32_tiles_avx512;
-    else if (cpr_isa() >= CPR_AVX2)
+        kind.speed = 50;
+    } else if (cpr_isa() >= CPR_AVX2) {
         kind.tiles = &cpr_f32_tiles_avx2;
+        kind.speed = 25;
+    }
 #endif
     return kind;
 }

@@ -184,6 +184,7 @@ void cpr_image_run(const cpr_op *op, const cpr_product_kind *kind, const cpr_blo
     j.pixels = j.l.pixels;
     j.staged = kind->floats && j.l.bytes > j.l.stage_at;
     j.even = evenly_spaced(out) && (!p->residual || evenly_spaced(p->residual));
-    cut(&j, cpr_pool_threads(op->pool));
-    cpr_parallel(op->pool, (j.n_pixels + j.pixels - 1) / j.pixels * j.column_units, 1, work, &j);
+    cpr_pool *pool = cpr_product_pool(op->pool, kind, j.n_pixels, j.l.taps * j.l.kc, out->dim[1]);
+    cut(&j, cpr_pool_threads(pool));
+    cpr_parallel(pool, (j.n_pixels + j.pixels - 1) / j.pixels * j.column_units, 1, work, &j);
 }

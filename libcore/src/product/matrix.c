@@ -60,7 +60,9 @@ void cpr_matrix_product(const cpr_op *op, const cpr_product_kind *kind, const cp
                         const void *a_data, const void *b_data, int64_t b_batches, int64_t b_panels,
                         const cpr_tensor *residual, const cpr_tensor *c)
 {
-    const int64_t batch = c->dim[0], m = c->dim[1], n = c->dim[2], threads = cpr_pool_threads(op->pool);
+    const int64_t batch = c->dim[0], m = c->dim[1], n = c->dim[2];
+    cpr_pool *pool = cpr_product_pool(op->pool, kind, batch * m, a->dim[2], n);
+    const int64_t threads = cpr_pool_threads(pool);
     if (batch == 0 || m == 0 || n == 0)
         return;
     job j = {.op = op, .kind = kind, .block = block, .a = a, .c = c, .residual = residual, .a_data = a_data, .b_data = b_data};
@@ -79,5 +81,5 @@ void cpr_matrix_product(const cpr_op *op, const cpr_product_kind *kind, const cp
     }
     j.row_chunks = chunks(m, j.row_chunk);
     j.column_chunks = chunks(n, j.column_chunk);
-    cpr_parallel(op->pool, batch * j.row_chunks * j.column_chunks, 1, work, &j);
+    cpr_parallel(pool, batch * j.row_chunks * j.column_chunks, 1, work, &j);
 }

@@ -44,6 +44,12 @@ static int64_t choose_panels(const cpr_tiles *tiles, int64_t panels, int64_t row
     return 1;
 }
 
+cpr_pool *cpr_product_pool(cpr_pool *pool, const cpr_product_kind *kind, int64_t m, int64_t k, int64_t n)
+{
+    const double nanoseconds = (double)m * (double)k * (double)n / (double)kind->speed;
+    return cpr_pool_for(pool, nanoseconds < 1e9 ? (int64_t)nanoseconds : 1000000000);
+}
+
 int64_t cpr_panel_bytes(const cpr_product_kind *kind, int64_t taps, int64_t kc)
 {
     return taps * ((kc + kind->k_unit - 1) / kind->k_unit * kind->k_unit) * CPR_PANEL * kind->b_bytes;

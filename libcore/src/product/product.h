@@ -65,12 +65,16 @@ typedef struct {
     int64_t k_unit;           /* packed B holds whole units of k per tap */
     bool floats;              /* sums may be cut over k */
     bool flush;               /* subnormal numbers are taken for zeros */
+    int64_t speed;            /* about how many multiply-adds a nanosecond */
 } cpr_product_kind;
 
 /* Let this thread take subnormal numbers for zeros if the kind asks for it; returns what
  * cpr_flush_end needs to let it go on as before. */
 uint32_t cpr_flush_begin(const cpr_product_kind *kind);
 void cpr_flush_end(const cpr_product_kind *kind, uint32_t state);
+
+/* The pool for a product of m x k x n, or NULL if it is too small to be split. */
+cpr_pool *cpr_product_pool(cpr_pool *pool, const cpr_product_kind *kind, int64_t m, int64_t k, int64_t n);
 
 /* Bytes of one panel. */
 int64_t cpr_panel_bytes(const cpr_product_kind *kind, int64_t taps, int64_t kc);
