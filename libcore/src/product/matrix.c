@@ -70,14 +70,12 @@ void cpr_matrix_product(const cpr_op *op, const cpr_product_kind *kind, const cp
     j.b_step = b_batches > 1 ? b_panels * cpr_panel_bytes(kind, 1, a->dim[2]) : 0;
     j.row_chunk = chunks(m, chunks(m, CPR_ROW_CHUNK));
     j.column_chunk = chunks(n, 64) * 64;
-    if (threads > 1 && batch * chunks(m, j.row_chunk) < 4 * threads) {
-        /* Too few units: cut the columns of a flat product, else the rows. */
-        if (m <= 2 * CPR_MAX_ROWS || batch * chunks(m, CPR_MAX_ROWS) < threads)
+    /* Every thread the same: cut the columns of a flat product, else the rows. */
+    if (threads > 1 && (m <= 2 * CPR_MAX_ROWS || batch * chunks(m, CPR_MAX_ROWS) < threads)) {
+        if (batch < 4 * threads)
             j.column_chunk = chunks(chunks(n, 64), threads) * 64;
-        else
-            j.row_chunk = chunks(chunks(m, 2 * threads), CPR_MAX_ROWS) * CPR_MAX_ROWS;
-        if (j.row_chunk > CPR_ROW_CHUNK)
-            j.row_chunk = CPR_ROW_CHUNK;
+    } else if (threads > 1 && batch % threads) {
+        j.row_chunk = chunks(m, chunks(chunks(m, CPR_ROW_CHUNK / 2), threads) * threads);
     }
     j.row_chunks = chunks(m, j.row_chunk);
     j.column_chunks = chunks(n, j.column_chunk);
