@@ -15,6 +15,18 @@ static inline __attribute__((always_inline)) __mmask16 mask_of(int64_t left)
     return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
 }
 
+/* One k of all rows and panels. */
+static inline __attribute__((always_inline)) void step(const int MR, const int NP, __m512 acc[14][4], const float *const *a,
+                                                       int64_t k, const float *b, int64_t panel)
+{
+    __m512 bk[4];
+    EACH_PANEL bk[j] = _mm512_loadu_ps(b + j * panel);
+    EACH_ROW {
+        const __m512 ak = _mm512_set1_ps(a[i][k]);
+        EACH_PANEL acc[i][j] = _mm512_fmadd_ps(ak, bk[j], acc[i][j]);
+    }
+}
+
 static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_block *p)
 {
     __m512 acc[14][4];
@@ -30,14 +42,11 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
     for (int64_t t = 0; t < taps; t++) {
         const float *a[14];
         EACH_ROW a[i] = p->rows[t * MR + i];
-        for (int64_t k = 0; k < kc; k++, b += CPR_PANEL) {
-            __m512 bk[4];
-            EACH_PANEL bk[j] = _mm512_loadu_ps(b + j * panel);
-            EACH_ROW {
-                const __m512 ak = _mm512_set1_ps(a[i][k]);
-                EACH_PANEL acc[i][j] = _mm512_fmadd_ps(ak, bk[j], acc[i][j]);
-            }
-        }
+        int64_t k = 0;
+        for (; NP == 1 && k + 4 <= kc; k += 4, b += 4 * CPR_PANEL) /* more than 14 pointers: reload them less */
+            _Pragma("GCC unroll 4") for (int u = 0; u < 4; u++) step(MR, NP, acc, a, k + u, b + u * CPR_PANEL, panel);
+        for (; k < kc; k++, b += CPR_PANEL)
+            step(MR, NP, acc, a, k, b, panel);
     }
 
     const __m512 low = _mm512_set1_ps(p->low), high = _mm512_set1_ps(p->high);
