@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 from ..graph.graph import Node
@@ -132,7 +133,8 @@ def _assemble(
         arena_bytes=total,
         inputs=list(inputs),
         outputs=list(outputs),
-        infos=part.infos,
+        # Without contents: a plan must not keep weights that its records read packed.
+        infos={name: replace(part.infos[name], value=None) for name in outputs},
         results=results,
         report=report,
         arenas=arenas,
