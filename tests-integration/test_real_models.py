@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+import compress_tensor
 from compress_autograd.data import CharacterStreams, open_dataset, preset
 from compress_bench.quality import Quality, evaluate, evaluate_characters, vocabulary_of
 from compress_bench.runtimes import Runtime, load
@@ -62,6 +63,34 @@ def test_first_samples(job):
 def test_whole_data(job):
     """Every sample of each model."""
     compare(job, None)
+
+
+class Half:
+    """A model in our engine, its products with bfloat16 operands."""
+
+    def __init__(self, path: Path) -> None:
+        self.session = compress_tensor.compile(read_onnx(path), precision="bf16")
+        self.inputs = self.session.inputs
+
+    def run(self, feeds):
+        """Compute all outputs."""
+        return self.session.run(feeds)
+
+
+@pytest.mark.parametrize(
+    ("file", "samples"), [("resnet20_cifar10.onnx", 400), ("kwt1_speechcommands.onnx", 200)]
+)
+def test_bfloat16_products(file, samples):
+    """Rounding the operands of all products to bfloat16 changes hardly an answer."""
+    (job,) = [job for job in MODELS if job.file == file]
+    dataset, steps = open_dataset(ROOT / job.data), preset(job.preprocess)
+    half = evaluate(Half(ROOT / "models" / file), dataset, steps, limit=samples)
+    full = measured(job, Runtime.OURS, samples)
+    changed = int((half.answers != full.answers).sum())
+    text = f"float32 {full.top1:.4f}, bf16 {half.top1:.4f}, {changed} answers changed"
+
+    assert changed <= 0.02 * samples, text
+    assert abs(half.top1 - full.top1) <= 0.01, text
 
 
 @pytest.mark.parametrize("file", zoo_files(ROOT), ids=lambda file: file.name)

@@ -63,17 +63,42 @@ def innermost(disassembly: str) -> Iterator[Loop]:
             continue
         found = [m for m in map(_LINE.match, part.splitlines()) if m]
         code = {int(m[1], 16): " ".join(m[2].split()) for m in found}
-        loops = set()
-        for address, instruction in code.items():
-            jump = _JUMP.match(instruction)
-            if jump and int(jump[1], 16) in code and int(jump[1], 16) <= address:
-                loops.add((int(jump[1], 16), address))
         frame = any(text == "mov %rsp,%rbp" for text in code.values())
-        for first, last in sorted(loops):
-            inside = any((a, b) != (first, last) and first <= a and b <= last for a, b in loops)
-            if not inside:
-                body = tuple(code[a] for a in sorted(code) if first <= a <= last)
-                yield Loop(heading[1], first, body, frame)
+        loops = natural_loops(code)
+        for head, body in loops:
+            if not any(other < body for _, other in loops):
+                yield Loop(heading[1], head, tuple(code[a] for a in sorted(body)), frame)
+
+
+def natural_loops(code: dict[int, str]) -> list[tuple[int, frozenset[int]]]:
+    """Return head and body of every loop: what leads to a jump back without passing its target.
+
+    A jump back to where its code does not come from alone (it was moved out of line) makes no loop.
+    """
+    order = sorted(code)
+    before: dict[int, list[int]] = {address: [] for address in order}
+    backward = []
+    for address, following in zip(order, [*order[1:], 0], strict=True):
+        text = code[address]
+        jump = _JUMP.match(text)
+        target = int(jump[1], 16) if jump else 0
+        if target in before:
+            before[target].append(address)
+            if target <= address:
+                backward.append((target, address))
+        if following and not text.startswith(("jmp", "ret")):
+            before[following].append(address)
+    loops = []
+    for head, last in backward:
+        body, todo = {head}, [last]
+        while todo:
+            address = todo.pop()
+            if address not in body:
+                body.add(address)
+                todo += before[address]
+        if order[0] not in body or head == order[0]:
+            loops.append((head, frozenset(body)))
+    return loops
 
 
 def build_module() -> ModuleType:

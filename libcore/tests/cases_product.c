@@ -30,6 +30,20 @@ static operand *add_runs(rng *r, test_case *t, role role, int32_t dtype, int32_t
     return o;
 }
 
+/* Rows (the pixels of an image, the rows of matrices) `step` elements apart, k inside. */
+static void lay_rows(operand *o, int64_t step)
+{
+    static const int32_t matrix[] = {2, 1, 0}, image[] = {1, 3, 2, 0};
+    const int32_t *order = o->rank == 3 ? matrix : image;
+    o->stride[order[0]] = 1;
+    for (int32_t i = 1; i < o->rank; i++) {
+        o->stride[order[i]] = step;
+        step *= o->dim[order[i]] ? o->dim[order[i]] : 1;
+    }
+}
+
+enum { COLLIDING = 4096 }; /* bytes between rows that meet in one set of the cache */
+
 static void add_clip(rng *r, test_case *t)
 {
     arg_float(t, one_in(r, 2) ? -INFINITY : 0.0);
@@ -72,7 +86,7 @@ static void random_matrix(rng *r, int64_t *a, int64_t *c)
 {
     a[0] = c[0] = one_in(r, 3) ? between(r, 0, 3) : 1;
     a[1] = c[1] = one_in(r, 3) ? between(r, 0, 60) : between(r, 1, 15);
-    a[2] = one_in(r, 8) ? between(r, 200, 400) : between(r, 0, 40);
+    a[2] = one_in(r, 8) ? between(r, 200, 600) : between(r, 0, 40);
     c[2] = one_in(r, 2) ? between(r, 0, 20) : between(r, 1, 150);
 }
 
@@ -83,7 +97,10 @@ static void make_gemm_f32(rng *r, test_case *t)
     const int64_t panels = panels_of(c[2]), b[] = {one_in(r, 2) ? 1 : a[0], panels, a[2], PANEL};
     const int64_t columns = panels * PANEL;
     const bool tame = one_in(r, 2);
-    add_runs(r, t, INPUT, F32, 3, a, 2)->tame = tame;
+    operand *rows = add_runs(r, t, INPUT, F32, 3, a, 2);
+    rows->tame = tame;
+    if (a[2] > 200)
+        lay_rows(rows, COLLIDING / 4);
     add_dense(t, INPUT, F32, 4, b)->tame = tame;
     add_optional(r, t, F32, 1, &columns);
     if (one_in(r, 2))
@@ -130,6 +147,36 @@ static void add_epilogue_args(rng *r, test_case *t, int32_t store)
     arg_int(t, between(r, 0, 255));
 }
 
+static void make_pack_bf16(rng *r, test_case *t)
+{
+    const int64_t in[] = {between(r, 0, 3), between(r, 0, 4), between(r, 0, 40), between(r, 0, 70)};
+    const int64_t out[] = {in[0], panels_of(in[3]), in[1], (in[2] + 1) / 2, PANEL, 2};
+    add(r, t, INPUT, F32, 4, in);
+    add_dense(t, OUTPUT, BF16, 6, out);
+}
+
+static void make_gemm_bf16(rng *r, test_case *t)
+{
+    int64_t a[3], c[3];
+    random_matrix(r, a, c);
+    const int64_t panels = panels_of(c[2]), b[] = {one_in(r, 2) ? 1 : a[0], panels, 1, (a[2] + 1) / 2, PANEL, 2};
+    const int64_t columns = panels * PANEL;
+    const bool tame = one_in(r, 2);
+    const int32_t store = one_in(r, 2) ? F32 : BF16;
+    operand *rows = add_runs(r, t, INPUT, BF16, 3, a, 2);
+    rows->tame = tame;
+    if (a[2] > 200)
+        lay_rows(rows, COLLIDING / 2);
+    add_dense(t, INPUT, BF16, 6, b)->tame = tame;
+    add_optional(r, t, F32, 1, &columns);
+    if (one_in(r, 2))
+        add_absent(t);
+    else
+        add_runs(r, t, INPUT, store, 3, c, 2);
+    add_runs(r, t, OUTPUT, store, 3, c, 2);
+    add_clip(r, t);
+}
+
 static void make_gemm_s8(rng *r, test_case *t)
 {
     int64_t a[3], c[3];
@@ -149,15 +196,20 @@ typedef struct {
     int64_t in[4], out[4], kernel[2], stride[2], pad[2], dilation[2], groups, taps;
 } image;
 
+enum { MANY = 256 }; /* channels from which on colliding pixels are copied */
+
 static image random_image(rng *r, bool depthwise)
 {
     image m = {.groups = depthwise ? 1 : one_in(r, 3) ? between(r, 2, 3) : 1};
+    const bool common = depthwise && one_in(r, 2); /* it has a kernel of its own */
     m.in[0] = m.out[0] = between(r, 1, 2);
-    m.in[1] = m.groups * (one_in(r, 4) ? between(r, 15, 70) : between(r, 1, 9));
+    m.in[1] = m.groups * (one_in(r, 4) ? between(r, 15, depthwise ? 150 : 70) : between(r, 1, 9));
+    if (!depthwise && m.groups == 1 && one_in(r, 12))
+        m.in[1] = between(r, MANY, 300);
     m.out[1] = depthwise ? m.in[1] : m.groups * (one_in(r, 3) ? between(r, 15, 70) : between(r, 1, 9));
     for (int32_t k = 0; k < 2; k++) {
-        m.in[2 + k] = between(r, 1, 9);
-        m.kernel[k] = between(r, 1, 4);
+        m.in[2 + k] = between(r, 1, common ? 20 : 9);
+        m.kernel[k] = common ? 3 : between(r, 1, 4);
         m.stride[k] = between(r, 1, 2);
         m.pad[k] = between(r, 0, 2);
         m.dilation[k] = one_in(r, 4) ? 2 : 1;
@@ -166,6 +218,16 @@ static image random_image(rng *r, bool depthwise)
     }
     m.taps = m.kernel[0] * m.kernel[1];
     return m;
+}
+
+/* The input of a convolution: any strides, or pixels without gaps, or pixels that collide. */
+static void add_image(rng *r, test_case *t, int32_t dtype, const image *m)
+{
+    operand *o = add_runs(r, t, INPUT, dtype, 4, m->in, 1);
+    if (m->in[1] >= MANY)
+        lay_rows(o, COLLIDING / dtype_bytes(dtype));
+    else if (one_in(r, 2))
+        lay_rows(o, m->in[1]);
 }
 
 static void add_window(test_case *t, const image *m)
@@ -182,7 +244,7 @@ static void make_conv_f32(rng *r, test_case *t)
     const int64_t panels = panels_of(m.out[1] / m.groups);
     const int64_t weights[] = {m.groups, panels, m.taps * (m.in[1] / m.groups), PANEL};
     const int64_t bias[] = {m.groups, panels * PANEL};
-    add_runs(r, t, INPUT, F32, 4, m.in, 1);
+    add_image(r, t, F32, &m);
     add_dense(t, INPUT, F32, 4, weights);
     add_optional(r, t, F32, 2, bias);
     if (one_in(r, 2))
@@ -195,6 +257,26 @@ static void make_conv_f32(rng *r, test_case *t)
     add_clip(r, t);
 }
 
+static void make_conv_bf16(rng *r, test_case *t)
+{
+    const image m = random_image(r, false);
+    const int64_t panels = panels_of(m.out[1] / m.groups);
+    const int64_t weights[] = {m.groups, panels, m.taps, (m.in[1] / m.groups + 1) / 2, PANEL, 2};
+    const int64_t bias[] = {m.groups, panels * PANEL};
+    const int32_t store = one_in(r, 2) ? F32 : BF16;
+    add_image(r, t, BF16, &m);
+    add_dense(t, INPUT, BF16, 6, weights);
+    add_optional(r, t, F32, 2, bias);
+    if (one_in(r, 2))
+        add_absent(t);
+    else
+        add_runs(r, t, INPUT, store, 4, m.out, 1);
+    add_runs(r, t, OUTPUT, store, 4, m.out, 1);
+    add_window(t, &m);
+    arg_int(t, m.groups);
+    add_clip(r, t);
+}
+
 static void make_conv_s8(rng *r, test_case *t)
 {
     const image m = random_image(r, false);
@@ -202,7 +284,7 @@ static void make_conv_s8(rng *r, test_case *t)
     const int64_t weights[] = {m.groups, panels, m.taps, (m.in[1] / m.groups + 3) / 4, PANEL, 4};
     const int64_t columns[] = {m.groups, panels * PANEL};
     const int32_t store = choose_store(r);
-    add_runs(r, t, INPUT, U8, 4, m.in, 1);
+    add_image(r, t, U8, &m);
     add_dense(t, INPUT, S8, 6, weights);
     add_epilogue(r, t, store, 2, columns, m.out, 4, 1);
     add_window(t, &m);
@@ -247,5 +329,6 @@ static void make_depthwise_s8(rng *r, test_case *t)
 const generator cases_product[] = {
     {"pack_f32", make_pack_f32}, {"pack_s8", make_pack_s8}, {"gemm_f32", make_gemm_f32}, {"gemm_s8", make_gemm_s8},
     {"conv_f32", make_conv_f32}, {"conv_s8", make_conv_s8}, {"depthwise_f32", make_depthwise_f32},
-    {"depthwise_s8", make_depthwise_s8}, {NULL, NULL},
+    {"depthwise_s8", make_depthwise_s8}, {"pack_bf16", make_pack_bf16}, {"gemm_bf16", make_gemm_bf16},
+    {"conv_bf16", make_conv_bf16}, {NULL, NULL},
 };

@@ -42,6 +42,10 @@ typedef void cpr_task(void *context, int64_t begin, int64_t end, int32_t worker)
  * pool may be NULL.  A result must never depend on where the range was cut. */
 void cpr_parallel(cpr_pool *pool, int64_t n, int64_t grain, cpr_task *task, void *context);
 
+/* The pool if that much work is worth handing out, else NULL: starting a loop and waiting for
+ * it takes a microsecond or two, and more where other programs run. */
+cpr_pool *cpr_pool_for(cpr_pool *pool, int64_t nanoseconds);
+
 /* Threads of a pool; 1 for NULL. */
 int32_t cpr_pool_threads(const cpr_pool *pool);
 

@@ -22,6 +22,7 @@
 enum {
     SPINS = 4000, /* about 50 us: longer than a gap between two operators of a network */
     PATIENCE = 300, /* about 4 us: a part is at its end, or its thread was put aside */
+    WORTH = 8000,   /* nanoseconds of work that are handed out */
     PARTS = 4,    /* per thread: enough to even out, few enough to cost nothing */
     MAX_THREADS = 256
 };
@@ -154,6 +155,11 @@ cpr_status cpr_pool_destroy(void *handle)
     pthread_mutex_destroy(&pool->mutex);
     free(pool);
     return CPR_OK;
+}
+
+cpr_pool *cpr_pool_for(cpr_pool *pool, int64_t nanoseconds)
+{
+    return nanoseconds < WORTH ? NULL : pool;
 }
 
 int32_t cpr_pool_threads(const cpr_pool *pool)

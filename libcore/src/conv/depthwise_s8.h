@@ -1,7 +1,7 @@
 /* depthwise_s8.h - depthwise convolution of bytes, exact in int32, requantized.
  *
- * Weights come widened to int16 in pairs of taps: w[pair][channel][2], an odd last tap paired
- * with 0.  For up to CPR_DEPTHWISE_PIXELS pixels i and all channels c:
+ * Weights (of an int8's range) come widened to int16 in pairs of taps: w[pair][channel][2], an odd
+ * last tap paired with 0.  For up to CPR_DEPTHWISE_PIXELS pixels i and all channels c:
  *
  *     sum = start[c] + sum over t of rows[t * n + i][c] * w[t][c]
  *     out[i * ldc + c] = rint(clip(float(sum) * scale[c], low, high)) + zero_point
@@ -9,7 +9,7 @@
 #ifndef CPR_DEPTHWISE_S8_H
 #define CPR_DEPTHWISE_S8_H
 
-#include "product/window.h"
+#include "conv/depthwise_line.h"
 
 enum { CPR_DEPTHWISE_S8_PIXELS = 4 };
 
@@ -20,10 +20,14 @@ typedef struct {
     const float *scale;
     float low, high;
     int32_t zero_point;
+    bool is_signed; /* what is stored: s8, else u8 */
 } cpr_depthwise_s8_layer;
 
 typedef void cpr_depthwise_s8(const cpr_depthwise_s8_layer *layer, int64_t n, const uint8_t *const *rows, uint8_t *out,
                               int64_t ldc);
+
+/* n lines of a 3 x 3 window. */
+void cpr_depthwise_s8_3x3_avx512vnni(const cpr_depthwise_s8_layer *layer, const cpr_depthwise_line *lines, int64_t n);
 
 cpr_depthwise_s8 cpr_depthwise_s8_scalar, cpr_depthwise_s8_avx2, cpr_depthwise_s8_avx512, cpr_depthwise_s8_avx512vnni;
 

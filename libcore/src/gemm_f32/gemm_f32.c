@@ -6,12 +6,15 @@
 
 cpr_product_kind cpr_f32_kind(void)
 {
-    cpr_product_kind kind = {&cpr_f32_tiles_scalar, sizeof(float), sizeof(float), sizeof(float), 1};
+    cpr_product_kind kind = {&cpr_f32_tiles_scalar, sizeof(float), sizeof(float), sizeof(float), 1, true, false, 1};
 #if defined(__x86_64__)
-    if (cpr_isa() >= CPR_AVX512)
+    if (cpr_isa() >= CPR_AVX512) {
         kind.tiles = &cpr_f32_tiles_avx512;
-    else if (cpr_isa() >= CPR_AVX2)
+        kind.speed = 50;
+    } else if (cpr_isa() >= CPR_AVX2) {
         kind.tiles = &cpr_f32_tiles_avx2;
+        kind.speed = 25;
+    }
 #endif
     return kind;
 }
@@ -31,7 +34,6 @@ static bool rows_of_floats(const cpr_tensor *t)
 static cpr_status check_gemm(const cpr_op *op, int64_t *scratch_bytes)
 {
     const char *name = "gemm_f32";
-    (void)scratch_bytes;
     CPR_REQUIRE(name, op->n_tensors == 5 && op->n_args == 2);
     const cpr_tensor *a = op->tensor[A], *b = op->tensor[B], *bias = op->tensor[BIAS];
     const cpr_tensor *residual = op->tensor[RESIDUAL], *c = op->tensor[C];
@@ -43,6 +45,7 @@ static cpr_status check_gemm(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, !bias || (bias->dtype == CPR_F32 && bias->rank == 1 && cpr_is_contiguous(bias) &&
                                 bias->dim[0] == b->dim[1] * CPR_PANEL));
     CPR_REQUIRE(name, !residual || (rows_of_floats(residual) && cpr_same_dims(residual, c)));
+    *scratch_bytes = cpr_stage_bytes(a->stride[1] * (int64_t)sizeof(float), a->dim[2], sizeof(float));
     return CPR_OK;
 }
 
@@ -84,7 +87,7 @@ static cpr_status check_conv(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, !residual || cpr_channels_last(residual, CPR_F32));
     const cpr_window w = cpr_window_read(op, 0);
     const int64_t groups = op->args[GROUPS];
-    const cpr_status status = cpr_image_check(name, &w, groups, in, residual, out, sizeof(float), scratch_bytes);
+    const cpr_status status = cpr_image_check(name, &w, groups, in, residual, out, sizeof(float), 1, scratch_bytes);
     if (status)
         return status;
     CPR_REQUIRE(name, weights->dtype == CPR_F32 && weights->rank == 4 && cpr_is_contiguous(weights));

@@ -48,7 +48,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
 static cpr_status run(const cpr_op *op)
 {
     const cpr_tensor *out = op->tensor[1];
-    cpr_parallel(op->pool, out->dim[0] * out->dim[1], 1, work, (void *)op);
+    cpr_parallel(cpr_pool_for(op->pool, cpr_elements(out) / 4), out->dim[0] * out->dim[1], 1, work, (void *)op);
     return CPR_OK;
 }
 

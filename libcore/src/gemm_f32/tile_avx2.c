@@ -17,6 +17,12 @@ static inline __attribute__((always_inline)) void tile(const int MR, const cpr_b
         const __m256 start = p->start ? _mm256_loadu_ps((const float *)p->start + 8 * j) : _mm256_setzero_ps();
         EACH_ROW acc[i][j] = start;
     }
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    if (p->resume)
+        EACH_HALF {
+            const __m256i columns = _mm256_cmpgt_epi32(_mm256_set1_epi32(p->n < 16 ? (int)p->n - 8 * j : 8), lane);
+            EACH_ROW acc[i][j] = _mm256_maskload_ps((const float *)p->c + i * p->ldc + 8 * j, columns);
+        }
 
     const float *b = p->b;
     for (int64_t t = 0; t < taps; t++) {
@@ -33,7 +39,6 @@ static inline __attribute__((always_inline)) void tile(const int MR, const cpr_b
     }
 
     const __m256 low = _mm256_set1_ps(p->low), high = _mm256_set1_ps(p->high);
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     EACH_HALF {
         const int64_t left = p->n - 8 * j;
         if (left <= 0)
@@ -41,6 +46,10 @@ static inline __attribute__((always_inline)) void tile(const int MR, const cpr_b
         const __m256i columns = _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? (int)left : 8), lane);
         EACH_ROW {
             __m256 c = acc[i][j];
+            if (p->more) {
+                _mm256_maskstore_ps((float *)p->c + i * p->ldc + 8 * j, columns, c);
+                continue;
+            }
             if (p->residual)
                 c = _mm256_add_ps(c, _mm256_maskload_ps((const float *)p->residual + i * p->ldr + 8 * j, columns));
             c = _mm256_min_ps(high, _mm256_max_ps(low, c)); /* NaN passes: second operand */

@@ -9,35 +9,55 @@
 #define EACH_ROW _Pragma("GCC unroll 14") for (int i = 0; i < MR; i++)
 #define EACH_PANEL _Pragma("GCC unroll 4") for (int j = 0; j < NP; j++)
 
+/* The columns that exist of a panel, `left` of the block's being left from its first on. */
+static inline __attribute__((always_inline)) __mmask16 mask_of(int64_t left)
+{
+    return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+}
+
+/* One k of all rows and panels. */
+static inline __attribute__((always_inline)) void step(const int MR, const int NP, __m512 acc[14][4], const float *const *a,
+                                                       int64_t k, const float *b, int64_t panel)
+{
+    __m512 bk[4];
+    EACH_PANEL bk[j] = _mm512_loadu_ps(b + j * panel);
+    EACH_ROW {
+        const __m512 ak = _mm512_set1_ps(a[i][k]);
+        EACH_PANEL acc[i][j] = _mm512_fmadd_ps(ak, bk[j], acc[i][j]);
+    }
+}
+
 static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_block *p)
 {
     __m512 acc[14][4];
-    const int64_t taps = p->taps, kc = p->kc, panel = taps * kc * CPR_PANEL;
+    const int64_t taps = p->taps, kc = p->kc, panel = p->panel / (int64_t)sizeof(float);
     EACH_PANEL {
         const __m512 start = p->start ? _mm512_loadu_ps((const float *)p->start + 16 * j) : _mm512_setzero_ps();
         EACH_ROW acc[i][j] = start;
     }
+    if (p->resume)
+        EACH_PANEL EACH_ROW acc[i][j] = _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), (const float *)p->c + i * p->ldc + 16 * j);
 
     const float *b = p->b;
     for (int64_t t = 0; t < taps; t++) {
         const float *a[14];
         EACH_ROW a[i] = p->rows[t * MR + i];
-        for (int64_t k = 0; k < kc; k++, b += CPR_PANEL) {
-            __m512 bk[4];
-            EACH_PANEL bk[j] = _mm512_loadu_ps(b + j * panel);
-            EACH_ROW {
-                const __m512 ak = _mm512_set1_ps(a[i][k]);
-                EACH_PANEL acc[i][j] = _mm512_fmadd_ps(ak, bk[j], acc[i][j]);
-            }
-        }
+        int64_t k = 0;
+        for (; NP == 1 && k + 4 <= kc; k += 4, b += 4 * CPR_PANEL) /* more than 14 pointers: reload them less */
+            _Pragma("GCC unroll 4") for (int u = 0; u < 4; u++) step(MR, NP, acc, a, k + u, b + u * CPR_PANEL, panel);
+        for (; k < kc; k++, b += CPR_PANEL)
+            step(MR, NP, acc, a, k, b, panel);
     }
 
     const __m512 low = _mm512_set1_ps(p->low), high = _mm512_set1_ps(p->high);
     EACH_PANEL {
-        const int64_t left = p->n - 16 * j;
-        const __mmask16 columns = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+        const __mmask16 columns = mask_of(p->n - 16 * j);
         EACH_ROW {
             __m512 c = acc[i][j];
+            if (p->more) {
+                _mm512_mask_storeu_ps((float *)p->c + i * p->ldc + 16 * j, columns, c);
+                continue;
+            }
             if (p->residual)
                 c = _mm512_add_ps(c, _mm512_maskz_loadu_ps(columns, (const float *)p->residual + i * p->ldr + 16 * j));
             c = _mm512_min_ps(high, _mm512_max_ps(low, c)); /* NaN passes: second operand */

@@ -8,11 +8,17 @@ static void tile_rows(int m, const cpr_block *p)
     for (int i = 0; i < m; i++)
         for (int64_t j = 0; j < p->n; j++) {
             float c = p->start ? ((const float *)p->start)[j] : 0.0f;
+            if (p->resume)
+                c = ((const float *)p->c)[i * p->ldc + j];
             for (int64_t t = 0; t < p->taps; t++) {
                 const float *a = p->rows[t * m + i];
                 const float *b = (const float *)p->b + t * p->kc * CPR_PANEL + j;
                 for (int64_t k = 0; k < p->kc; k++)
                     c = fmaf(a[k], b[k * CPR_PANEL], c);
+            }
+            if (p->more) {
+                ((float *)p->c)[i * p->ldc + j] = c;
+                continue;
             }
             if (p->residual)
                 c += ((const float *)p->residual)[i * p->ldr + j];

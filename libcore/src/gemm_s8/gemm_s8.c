@@ -6,15 +6,19 @@
 
 cpr_product_kind cpr_s8_kind(int32_t store)
 {
-    cpr_product_kind kind = {&cpr_s8_tiles_scalar, 1, 1, cpr_dtype_bytes(store), 4};
+    cpr_product_kind kind = {&cpr_s8_tiles_scalar, 1, 1, cpr_dtype_bytes(store), 4, false, false, 1};
 #if defined(__x86_64__)
     const int32_t isa = cpr_isa();
-    if (isa >= CPR_AVX512VNNI)
+    if (isa >= CPR_AVX512VNNI) {
         kind.tiles = &cpr_s8_tiles_avx512vnni;
-    else if (isa >= CPR_AVX512)
+        kind.speed = 200;
+    } else if (isa >= CPR_AVX512) {
         kind.tiles = &cpr_s8_tiles_avx512;
-    else if (isa >= CPR_AVX2)
+        kind.speed = 60;
+    } else if (isa >= CPR_AVX2) {
         kind.tiles = &cpr_s8_tiles_avx2;
+        kind.speed = 30;
+    }
 #endif
     return kind;
 }
@@ -122,7 +126,7 @@ static cpr_status check_conv(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, op->args[PADDING] >= 0 && op->args[PADDING] <= 255);
     const cpr_window w = cpr_window_read(op, 0);
     const int64_t groups = op->args[GROUPS];
-    const cpr_status status = cpr_image_check(name, &w, groups, in, residual, out, 1, scratch_bytes);
+    const cpr_status status = cpr_image_check(name, &w, groups, in, residual, out, 1, 4, scratch_bytes);
     if (status)
         return status;
     const int64_t taps = w.kernel_h * w.kernel_w, kc = in->dim[1] / groups;

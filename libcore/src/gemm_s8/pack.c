@@ -27,6 +27,37 @@ static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
     return CPR_OK;
 }
 
+/* Whole quads of k for n columns that lie one after another: rows are interleaved. */
+static void pack_rows(const int8_t *b, int64_t quads, int64_t k_step, int64_t n, int8_t *out)
+{
+    for (int64_t q = 0; q < quads; q++, b += 4 * k_step, out += CPR_PANEL * 4) {
+        const int8_t *r0 = b, *r1 = b + k_step, *r2 = b + 2 * k_step, *r3 = b + 3 * k_step;
+        for (int64_t j = 0; j < n; j++) {
+            int8_t *to = out + 4 * j;
+            to[0] = r0[j];
+            to[1] = r1[j];
+            to[2] = r2[j];
+            to[3] = r3[j];
+        }
+    }
+}
+
+/* Whole quads of k that lie one after another: four bytes at a time. */
+static void pack_columns(const int8_t *b, int64_t quads, int64_t n, int64_t n_step, int8_t *out)
+{
+    for (int64_t j = 0; j < n; j++)
+        for (int64_t q = 0; q < quads; q++)
+            memcpy(out + (q * CPR_PANEL + j) * 4, b + j * n_step + 4 * q, 4);
+}
+
+/* Rows first..k, one byte at a time. */
+static void pack_bytes(const int8_t *b, int64_t first, int64_t k, int64_t k_step, int64_t n, int64_t n_step, int8_t *out)
+{
+    for (int64_t i = first; i < k; i++)
+        for (int64_t j = 0; j < n; j++)
+            out[(i / 4 * CPR_PANEL + j) * 4 + i % 4] = b[i * k_step + j * n_step];
+}
+
 static void work(void *context, int64_t begin, int64_t end, int32_t worker)
 {
     (void)worker;
@@ -38,12 +69,20 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
         const int64_t n = in->dim[3] - first < CPR_PANEL ? in->dim[3] - first : CPR_PANEL;
         const int8_t *b = (const int8_t *)op->data[0] + unit / panels * in->stride[0] + first * in->stride[3];
         int8_t *panel = (int8_t *)op->data[1] + unit * taps * quads * CPR_PANEL * 4;
-        memset(panel, 0, (size_t)(taps * quads * CPR_PANEL * 4));
-        for (int64_t t = 0; t < taps; t++)
-            for (int64_t i = 0; i < k; i++)
-                for (int64_t j = 0; j < n; j++)
-                    panel[((t * quads + i / 4) * CPR_PANEL + j) * 4 + i % 4] =
-                        b[t * in->stride[1] + i * in->stride[2] + j * in->stride[3]];
+        const int64_t k_step = in->stride[2], n_step = in->stride[3];
+        if (n < CPR_PANEL || k % 4)
+            memset(panel, 0, (size_t)(taps * quads * CPR_PANEL * 4));
+        for (int64_t t = 0; t < taps; t++) {
+            const int8_t *from = b + t * in->stride[1];
+            int8_t *to = panel + t * quads * CPR_PANEL * 4;
+            if (n_step == 1 && n == CPR_PANEL)
+                pack_rows(from, k / 4, k_step, CPR_PANEL, to);
+            else if (n_step == 1)
+                pack_rows(from, k / 4, k_step, n, to);
+            else if (k_step == 1)
+                pack_columns(from, k / 4, n, n_step, to);
+            pack_bytes(from, n_step == 1 || k_step == 1 ? k / 4 * 4 : 0, k, k_step, n, n_step, to);
+        }
         if (op->n_tensors == 3) {
             int32_t sums[CPR_PANEL] = {0};
             for (int64_t q = 0; q < taps * quads; q++)
@@ -58,7 +97,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
 static cpr_status run(const cpr_op *op)
 {
     const cpr_tensor *out = op->tensor[1];
-    cpr_parallel(op->pool, out->dim[0] * out->dim[1], 1, work, (void *)op);
+    cpr_parallel(cpr_pool_for(op->pool, cpr_elements(out) / 4), out->dim[0] * out->dim[1], 1, work, (void *)op);
     return CPR_OK;
 }
 

@@ -1,4 +1,6 @@
 /* norm_loops.h - the loops behind norm.h; the including file defines TABLE. */
+#include <string.h>
+
 #include "norm/norm.h"
 #include "reduce/fold_loops.h"
 
@@ -11,28 +13,45 @@ static float largest(const float *x, int64_t n)
     for (int64_t j = 0; j < CPR_PARTIALS; j++)
         p[j] = -INFINITY;
     row_max(p, x, n, 0);
-    for (int64_t j = 1; j < CPR_PARTIALS; j++)
-        p[0] = pick_max(p[0], p[j]);
+    for (int64_t width = CPR_PARTIALS / 2; width; width /= 2)
+        for (int64_t j = 0; j < width; j++)
+            p[j] = pick_max(p[j], p[j + width]);
     return p[0];
 }
 
-/* y = e^(x - max), if y is given; returns the sum. */
+/* y = e^(x - max), if y is given; returns the sum.  Whole vectors of exponentials are made, in a
+ * buffer: one by one the last few would take as long as a hundred others. */
 static float exponentials(const float *x, float *y, int64_t n, float max)
 {
     _Alignas(64) float p[CPR_PARTIALS] = {0}, buffer[BLOCK];
     for (int64_t start = 0; start < n; start += BLOCK) {
         const int64_t part = n - start < BLOCK ? n - start : BLOCK;
-        float *to = y ? y + start : buffer;
-        _Pragma("GCC ivdep") for (int64_t i = 0; i < part; i++) to[i] = exp_f32(x[start + i] - max);
-        row_sum(p, to, part, start);
+        const int64_t whole = (part + CPR_PARTIALS - 1) / CPR_PARTIALS * CPR_PARTIALS;
+        *(v16 *)(buffer + whole - CPR_PARTIALS) = (v16){0};
+        _Pragma("GCC ivdep") for (int64_t i = 0; i < part; i++) buffer[i] = x[start + i] - max;
+        for (int64_t i = 0; i < whole; i += CPR_PARTIALS)
+            for (int64_t j = 0; j < CPR_PARTIALS; j++)
+                buffer[i + j] = exp_f32(buffer[i + j]);
+        row_sum(p, buffer, part, start);
+        if (y)
+            memcpy(y + start, buffer, (size_t)part * sizeof *y);
     }
     return sum_of_partials(p);
 }
 
-static void softmax(const float *x, float *y, int64_t n)
+/* Several rows at once: each step waits for the one before, but not for another row's. */
+static void softmax(const float *const *x, float *const *y, int64_t rows, int64_t n)
 {
-    const float factor = 1.0f / exponentials(x, y, n, largest(x, n));
-    LOOP y[i] *= factor;
+    float factor[CPR_SOFTMAX_ROWS];
+    for (int64_t r = 0; r < rows; r++)
+        factor[r] = largest(x[r], n);
+    for (int64_t r = 0; r < rows; r++)
+        factor[r] = 1.0f / exponentials(x[r], y[r], n, factor[r]);
+    for (int64_t r = 0; r < rows; r++) {
+        const float f = factor[r];
+        float *to = y[r];
+        LOOP to[i] *= f;
+    }
 }
 
 static void log_softmax(const float *x, float *y, int64_t n)

@@ -45,6 +45,25 @@ static void run_rows(void *context, int64_t begin, int64_t end, int32_t worker)
     }
 }
 
+/* Softmax of dense rows, several at a time. */
+static void run_softmax_rows(void *context, int64_t begin, int64_t end, int32_t worker)
+{
+    const rows *r = context;
+    (void)worker;
+    for (int64_t first = begin; first < end; first += CPR_SOFTMAX_ROWS) {
+        const int64_t n = end - first < CPR_SOFTMAX_ROWS ? end - first : CPR_SOFTMAX_ROWS;
+        const float *x[CPR_SOFTMAX_ROWS];
+        float *y[CPR_SOFTMAX_ROWS];
+        for (int64_t i = 0; i < n; i++) {
+            int64_t offset[CPR_SLICES_MAX];
+            cpr_slices_at(&r->slices, first + i, offset);
+            x[i] = (const float *)((const char *)r->op->data[0] + offset[0]);
+            y[i] = (float *)((char *)r->op->data[1] + offset[1]);
+        }
+        r->ops->softmax(x, y, n, r->n);
+    }
+}
+
 static cpr_status check_rows(const char *name, const cpr_op *op, int64_t axis, int64_t *scratch_bytes)
 {
     const cpr_status status = cpr_check_walk(name, op, 2);
@@ -76,7 +95,7 @@ static cpr_status start(rows *r)
 static void softmax_row(const rows *r, const float *x, float *y, float *scratch)
 {
     (void)scratch;
-    r->ops->softmax(x, y, r->n);
+    r->ops->softmax(&x, &y, 1, r->n);
 }
 
 static void log_softmax_row(const rows *r, const float *x, float *y, float *scratch)
@@ -94,7 +113,11 @@ static cpr_status check_softmax(const cpr_op *op, int64_t *scratch_bytes)
 static cpr_status run_softmax(const cpr_op *op)
 {
     rows r = rows_of(op, (int32_t)op->args[0], softmax_row);
-    return start(&r);
+    const int64_t dense = sizeof(float);
+    if (r.n <= 1 || r.in_step != dense || r.out_step != dense)
+        return start(&r);
+    cpr_parallel(op->pool, r.slices.count, WORK / r.n + 1, run_softmax_rows, &r);
+    return CPR_OK;
 }
 
 const cpr_kernel cpr_k_softmax = {"softmax", check_softmax, run_softmax};

@@ -3,37 +3,70 @@
 
 #include <string.h>
 
-enum { MAX_TAPS = 1 << 16, POINTERS = 4096 };
+enum { MAX_TAPS = 1 << 16, POINTERS = 4096, MAX_BLOCKS = 8, MOST_SPARE = 1 << 18 };
 
 bool cpr_channels_last(const cpr_tensor *t, int32_t dtype)
 {
     return t->dtype == dtype && t->rank == 4 && (t->stride[1] == 1 || t->dim[1] <= 1);
 }
 
-/* Pixels of one chunk: whole blocks, few enough that their pointers stay in L1. */
+/* How a convolution is cut into taps, and what a worker needs for it. */
+typedef struct {
+    bool runs;                /* a kernel row is one tap */
+    int64_t taps, kc;
+    int64_t pixels;           /* of one chunk */
+    int64_t zeros_at, zeros;  /* where in the scratch memory padding lies; bytes */
+    int64_t spare_at;         /* where runs over the side of the image are put together */
+    int64_t stage_at;         /* where rows that collide are copied to */
+    int64_t bytes;
+} layout;
+
+static int64_t round_up(int64_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+/* Whole blocks of pixels, few enough that their pointers stay in L1. */
 static int64_t chunk_pixels(int64_t taps)
 {
     const int64_t blocks = POINTERS / (taps * CPR_MAX_ROWS);
-    return (blocks < 1 ? 1 : blocks > 8 ? 8 : blocks) * CPR_MAX_ROWS;
+    return (blocks < 1 ? 1 : blocks > MAX_BLOCKS ? MAX_BLOCKS : blocks) * CPR_MAX_ROWS;
 }
 
-static int64_t pointer_bytes(int64_t taps)
+/* A kernel row that lies in one image row is a single run of kernel_w * C elements: fewer
+ * pointers to load, and longer inner loops. */
+static layout plan(const cpr_window *w, int64_t groups, const cpr_tensor *in, const cpr_tensor *out, int64_t a_bytes,
+                   int64_t k_unit)
 {
-    return taps * chunk_pixels(taps) * (int64_t)sizeof(void *);
+    layout l = {.taps = w->kernel_h * w->kernel_w, .kc = in->dim[1] / groups};
+    const bool inside = w->pad_w == 0 && (out->dim[3] - 1) * w->stride_w + w->kernel_w <= in->dim[3];
+    const int64_t spare = inside ? 0 : w->kernel_h * cpr_window_run_bytes(w, in, a_bytes) * chunk_pixels(w->kernel_h);
+    l.runs = groups == 1 && w->kernel_w > 1 && w->dilation_w == 1 && in->stride[3] == in->dim[1] &&
+             l.kc % k_unit == 0 && spare <= MOST_SPARE;
+    if (l.runs) {
+        l.kc *= w->kernel_w;
+        l.taps = w->kernel_h;
+    }
+    l.pixels = chunk_pixels(l.taps);
+    l.zeros_at = round_up(l.taps * l.pixels * (int64_t)sizeof(void *));
+    l.zeros = round_up((l.runs ? l.kc : in->dim[1]) * a_bytes + 64);
+    l.spare_at = l.zeros_at + l.zeros;
+    l.stage_at = l.spare_at + (l.runs ? spare : 0);
+    l.bytes = l.stage_at + cpr_stage_bytes(w->stride_w * in->stride[3] * a_bytes, l.kc, a_bytes);
+    return l;
 }
 
 cpr_status cpr_image_check(const char *name, const cpr_window *w, int64_t groups, const cpr_tensor *in,
-                           const cpr_tensor *residual, const cpr_tensor *out, int64_t a_bytes,
+                           const cpr_tensor *residual, const cpr_tensor *out, int64_t a_bytes, int64_t k_unit,
                            int64_t *scratch_bytes)
 {
     const cpr_status status = cpr_window_check(name, w, in, out);
     if (status)
         return status;
-    const int64_t taps = w->kernel_h * w->kernel_w;
-    CPR_REQUIRE(name, taps <= MAX_TAPS);
+    CPR_REQUIRE(name, w->kernel_h * w->kernel_w <= MAX_TAPS);
     CPR_REQUIRE(name, groups > 0 && in->dim[1] % groups == 0 && out->dim[1] % groups == 0);
     CPR_REQUIRE(name, !residual || cpr_same_dims(residual, out));
-    *scratch_bytes = pointer_bytes(taps) + (in->dim[1] + 64) * a_bytes;
+    *scratch_bytes = plan(w, groups, in, out, a_bytes, k_unit).bytes;
     return CPR_OK;
 }
 
@@ -42,11 +75,10 @@ typedef struct {
     const cpr_product_kind *kind;
     const cpr_block *block;
     const cpr_image_product *p;
-    cpr_window window;
-    int64_t taps, kc;         /* kc: elements per tap and group */
+    layout l;
     int64_t n_pixels, pixels; /* in all; per unit of work */
     int64_t columns, column_units;
-    int64_t zeros_at;         /* where padding lies in a worker's scratch */
+    bool staged;              /* rows collide and are copied */
     bool even;                /* all output pixels are evenly spaced */
 } job;
 
@@ -68,20 +100,24 @@ static void do_pixels(const job *j, int64_t pixel, int64_t n, int64_t column, in
 {
     const cpr_image_product *p = j->p;
     const cpr_tensor *out = p->out;
-    const int64_t oc = out->dim[1] / p->groups, panel = cpr_panel_bytes(j->kind, j->taps, j->kc);
+    const int64_t oc = out->dim[1] / p->groups, panel = cpr_panel_bytes(j->kind, j->l.taps, j->l.kc);
     const int64_t block_rows = cpr_block_rows(j->kind->tiles, n, (columns + CPR_PANEL - 1) / CPR_PANEL);
-    const char **rows = (const char **)scratch;
+    const char **rows = (const char **)scratch, *zeros = scratch + j->l.zeros_at;
     for (int64_t g = 0; g < p->groups; g++) {
         const char *x = (const char *)p->in_data + g * (p->in->dim[1] / p->groups) * j->kind->a_bytes;
+        char *spare = scratch + j->l.spare_at;
         for (int64_t i = 0; i < n; i += block_rows) {
             const int64_t m = n - i < block_rows ? n - i : block_rows;
-            cpr_window_rows(&j->window, p->in, out, x, scratch + j->zeros_at, j->kind->a_bytes, pixel + i, m,
-                            rows + i * j->taps);
+            const char **part = rows + i * j->l.taps;
+            if (j->l.runs)
+                spare = cpr_window_runs(&p->window, p->in, out, x, zeros, j->kind->a_bytes, pixel + i, m, part, spare);
+            else
+                cpr_window_rows(&p->window, p->in, out, x, zeros, j->kind->a_bytes, pixel + i, m, part);
         }
         const int64_t c0 = g * oc + column, s0 = g * p->panels * CPR_PANEL + column;
         cpr_block part = *j->block;
-        part.taps = j->taps;
-        part.kc = j->kc;
+        part.taps = j->l.taps;
+        part.kc = j->l.kc;
         part.rows = (const void *const *)rows;
         part.b = (const char *)p->weights + (g * p->panels + column / CPR_PANEL) * panel;
         part.start = p->start ? (const char *)p->start_data + s0 * 4 : NULL;
@@ -92,7 +128,7 @@ static void do_pixels(const job *j, int64_t pixel, int64_t n, int64_t column, in
         }
         part.c = (char *)p->out_data + (pixel_offset(out, pixel) + c0) * j->kind->c_bytes;
         part.ldc = out->stride[3];
-        cpr_product(j->kind, &part, n, block_rows, columns);
+        cpr_product(j->kind, &part, n, block_rows, columns, j->staged ? scratch + j->l.stage_at : NULL);
     }
 }
 
@@ -100,7 +136,8 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
 {
     const job *j = context;
     char *scratch = j->op->scratch + worker * j->op->scratch_stride;
-    memset(scratch + j->zeros_at, j->p->padding, (size_t)((j->p->in->dim[1] + 64) * j->kind->a_bytes));
+    memset(scratch + j->l.zeros_at, j->p->padding, (size_t)j->l.zeros);
+    const uint32_t state = cpr_flush_begin(j->kind);
     const int64_t line = j->p->out->dim[3], oc = j->p->out->dim[1] / j->p->groups;
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t column = unit % j->column_units * j->columns;
@@ -115,6 +152,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
             p += n;
         }
     }
+    cpr_flush_end(j->kind, state);
 }
 
 /* Choose pixels and columns per unit so that every thread has work. */
@@ -138,23 +176,15 @@ static void cut(job *j, int64_t threads)
 void cpr_image_run(const cpr_op *op, const cpr_product_kind *kind, const cpr_block *block, const cpr_image_product *p)
 {
     const cpr_tensor *in = p->in, *out = p->out;
-    job j = {.op = op, .kind = kind, .block = block, .p = p, .window = p->window};
+    job j = {.op = op, .kind = kind, .block = block, .p = p};
     j.n_pixels = out->dim[0] * out->dim[2] * out->dim[3];
     if (j.n_pixels == 0 || out->dim[1] == 0)
         return;
-    j.kc = in->dim[1] / p->groups;
-    j.taps = j.window.kernel_h * j.window.kernel_w;
-    j.pixels = chunk_pixels(j.taps);
-    j.zeros_at = pointer_bytes(j.taps);
-    /* A kernel row inside one unpadded image row is a single run of kernel_w * C elements. */
-    if (p->groups == 1 && j.window.kernel_w > 1 && j.window.dilation_w == 1 && j.window.pad_w == 0 &&
-        in->stride[3] == in->dim[1] && j.kc % kind->k_unit == 0 &&
-        (out->dim[3] - 1) * j.window.stride_w + j.window.kernel_w <= in->dim[3]) {
-        j.kc *= j.window.kernel_w;
-        j.taps = j.window.kernel_h;
-        j.window.kernel_w = 1;
-    }
+    j.l = plan(&p->window, p->groups, in, out, kind->a_bytes, kind->k_unit);
+    j.pixels = j.l.pixels;
+    j.staged = kind->floats && j.l.bytes > j.l.stage_at;
     j.even = evenly_spaced(out) && (!p->residual || evenly_spaced(p->residual));
-    cut(&j, cpr_pool_threads(op->pool));
-    cpr_parallel(op->pool, (j.n_pixels + j.pixels - 1) / j.pixels * j.column_units, 1, work, &j);
+    cpr_pool *pool = cpr_product_pool(op->pool, kind, j.n_pixels, j.l.taps * j.l.kc, out->dim[1]);
+    cut(&j, cpr_pool_threads(pool));
+    cpr_parallel(pool, (j.n_pixels + j.pixels - 1) / j.pixels * j.column_units, 1, work, &j);
 }

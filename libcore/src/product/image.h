@@ -24,7 +24,7 @@ bool cpr_channels_last(const cpr_tensor *t, int32_t dtype);
  * elements with each tap padded to k_unit); gives the scratch bytes that the product needs. */
 cpr_status cpr_image_check(const char *name, const cpr_window *window, int64_t groups, const cpr_tensor *in,
                            const cpr_tensor *residual, const cpr_tensor *out, int64_t a_bytes,
-                           int64_t *scratch_bytes);
+                           int64_t k_unit, int64_t *scratch_bytes);
 
 void cpr_image_run(const cpr_op *op, const cpr_product_kind *kind, const cpr_block *block,
                    const cpr_image_product *product);

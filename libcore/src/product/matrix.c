@@ -1,9 +1,8 @@
 /* matrix.c - a stack of matrix products, cut into units of work. */
 #include "product/product.h"
 
-enum { ROW_CHUNK = 112 }; /* rows whose pointers and data stay in L2: 112 x 1024 floats */
-
 typedef struct {
+    const cpr_op *op;
     const cpr_product_kind *kind;
     const cpr_block *block;
     const cpr_tensor *a, *c, *residual;
@@ -11,16 +10,18 @@ typedef struct {
     int64_t b_step;                  /* bytes between the Bs of the batch */
     int64_t row_chunk, column_chunk; /* what one unit of work covers */
     int64_t row_chunks, column_chunks;
+    bool staged;                     /* rows of A are copied to the scratch memory */
 } job;
 
 static void work(void *context, int64_t begin, int64_t end, int32_t worker)
 {
-    (void)worker;
     const job *j = context;
+    char *stage = j->staged ? j->op->scratch + worker * j->op->scratch_stride : NULL;
     const cpr_tensor *a = j->a, *c = j->c, *r = j->residual;
     const int64_t m = c->dim[1], n = c->dim[2], k = a->dim[2];
     const int64_t panel = cpr_panel_bytes(j->kind, 1, k);
-    const void *rows[ROW_CHUNK];
+    const void *rows[CPR_ROW_CHUNK];
+    const uint32_t state = cpr_flush_begin(j->kind);
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t column = unit % j->column_chunks * j->column_chunk;
         const int64_t row = unit / j->column_chunks % j->row_chunks * j->row_chunk;
@@ -45,8 +46,9 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
         part.c = (char *)part.c + (batch * c->stride[0] + row * c->stride[1] + column) * j->kind->c_bytes;
         part.ldc = c->stride[1];
         const int64_t panels = (n_columns + CPR_PANEL - 1) / CPR_PANEL;
-        cpr_product(j->kind, &part, n_rows, cpr_block_rows(j->kind->tiles, n_rows, panels), n_columns);
+        cpr_product(j->kind, &part, n_rows, cpr_block_rows(j->kind->tiles, n_rows, panels), n_columns, stage);
     }
+    cpr_flush_end(j->kind, state);
 }
 
 static int64_t chunks(int64_t n, int64_t chunk)
@@ -58,23 +60,24 @@ void cpr_matrix_product(const cpr_op *op, const cpr_product_kind *kind, const cp
                         const void *a_data, const void *b_data, int64_t b_batches, int64_t b_panels,
                         const cpr_tensor *residual, const cpr_tensor *c)
 {
-    const int64_t batch = c->dim[0], m = c->dim[1], n = c->dim[2], threads = cpr_pool_threads(op->pool);
+    const int64_t batch = c->dim[0], m = c->dim[1], n = c->dim[2];
+    cpr_pool *pool = cpr_product_pool(op->pool, kind, batch * m, a->dim[2], n);
+    const int64_t threads = cpr_pool_threads(pool);
     if (batch == 0 || m == 0 || n == 0)
         return;
-    job j = {.kind = kind, .block = block, .a = a, .c = c, .residual = residual, .a_data = a_data, .b_data = b_data};
+    job j = {.op = op, .kind = kind, .block = block, .a = a, .c = c, .residual = residual, .a_data = a_data, .b_data = b_data};
+    j.staged = kind->floats && cpr_stage_bytes(a->stride[1] * kind->a_bytes, a->dim[2], kind->a_bytes);
     j.b_step = b_batches > 1 ? b_panels * cpr_panel_bytes(kind, 1, a->dim[2]) : 0;
-    j.row_chunk = m < ROW_CHUNK ? m : ROW_CHUNK;
+    j.row_chunk = chunks(m, chunks(m, CPR_ROW_CHUNK));
     j.column_chunk = chunks(n, 64) * 64;
-    if (threads > 1 && batch * chunks(m, j.row_chunk) < 4 * threads) {
-        /* Too few units: cut the columns of a flat product, else the rows. */
-        if (m <= 2 * CPR_MAX_ROWS || batch * chunks(m, CPR_MAX_ROWS) < threads)
+    /* Every thread the same: cut the columns of a flat product, else the rows. */
+    if (threads > 1 && (m <= 2 * CPR_MAX_ROWS || batch * chunks(m, CPR_MAX_ROWS) < threads)) {
+        if (batch < 4 * threads)
             j.column_chunk = chunks(chunks(n, 64), threads) * 64;
-        else
-            j.row_chunk = chunks(chunks(m, 2 * threads), CPR_MAX_ROWS) * CPR_MAX_ROWS;
-        if (j.row_chunk > ROW_CHUNK)
-            j.row_chunk = ROW_CHUNK;
+    } else if (threads > 1 && batch % threads) {
+        j.row_chunk = chunks(m, chunks(chunks(m, CPR_ROW_CHUNK / 2), threads) * threads);
     }
     j.row_chunks = chunks(m, j.row_chunk);
     j.column_chunks = chunks(n, j.column_chunk);
-    cpr_parallel(op->pool, batch * j.row_chunks * j.column_chunks, 1, work, &j);
+    cpr_parallel(pool, batch * j.row_chunks * j.column_chunks, 1, work, &j);
 }

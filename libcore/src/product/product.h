@@ -11,6 +11,9 @@
  *
  *      C[i][j] = epilogue(start[j] + sum over t, k (in order) of rows[t][i][k] * B[t, k][j])
  *
+ * Float sums may be cut over k: a block stores its sums in C, the next one goes on from them.
+ * That is one order of k, so the same bytes.
+ *
  * A family (gemm_f32, gemm_s8) says what elements are and provides tiles.  This file and
  * matrix.c, image.c cut the work: no family has a driver of its own.
  */
@@ -21,8 +24,14 @@
 
 enum { CPR_PANEL = 16, CPR_MAX_ROWS = 14, CPR_MAX_PANELS = 4 };
 
+/* Rows that one unit of work covers at most: their data stays in L2. */
+enum { CPR_ROW_CHUNK = 128 };
+
 typedef struct {
     int64_t taps, kc;
+    int64_t panel;           /* bytes of B from one panel to the next */
+    bool resume;             /* float: the sums so far lie in C (start is in them) */
+    bool more;               /* float: store the sums only; a later block of k goes on */
     const void *const *rows; /* [taps][rows of the tile] */
     const void *b;           /* first panel */
     const void *start;       /* one 4-byte element per column, padded to whole panels; NULL: 0 */
@@ -31,7 +40,7 @@ typedef struct {
     int64_t ldr;             /* elements between rows of the residual */
     float low, high;         /* clip of the stored value; int8 sums are not clipped */
     int32_t zero_point;      /* int8: added after rounding */
-    int32_t store;           /* int8: dtype of C */
+    int32_t store;           /* int8, bf16: dtype of C */
     float inner_low, inner_high;      /* int8 with a residual of bytes: see gemm_s8.h */
     float inner_scale, residual_scale;
     int32_t residual_zero;
@@ -54,7 +63,18 @@ typedef struct {
     int64_t a_bytes, b_bytes; /* of one element */
     int64_t c_bytes;
     int64_t k_unit;           /* packed B holds whole units of k per tap */
+    bool floats;              /* sums may be cut over k */
+    bool flush;               /* subnormal numbers are taken for zeros */
+    int64_t speed;            /* about how many multiply-adds a nanosecond */
 } cpr_product_kind;
+
+/* Let this thread take subnormal numbers for zeros if the kind asks for it; returns what
+ * cpr_flush_end needs to let it go on as before. */
+uint32_t cpr_flush_begin(const cpr_product_kind *kind);
+void cpr_flush_end(const cpr_product_kind *kind, uint32_t state);
+
+/* The pool for a product of m x k x n, or NULL if it is too small to be split. */
+cpr_pool *cpr_product_pool(cpr_pool *pool, const cpr_product_kind *kind, int64_t m, int64_t k, int64_t n);
 
 /* Bytes of one panel. */
 int64_t cpr_panel_bytes(const cpr_product_kind *kind, int64_t taps, int64_t kc);
@@ -63,8 +83,14 @@ int64_t cpr_panel_bytes(const cpr_product_kind *kind, int64_t taps, int64_t kc);
 int64_t cpr_block_rows(const cpr_tiles *tiles, int64_t m, int64_t panels);
 
 /* Compute m rows times n columns.  block->rows holds, for each block of block_rows rows (the
- * last may have fewer), its [taps][rows of the block] pointers, one block after the other. */
-void cpr_product(const cpr_product_kind *kind, const cpr_block *block, int64_t m, int64_t block_rows, int64_t n);
+ * last may have fewer), its [taps][rows of the block] pointers, one block after the other.
+ * stage is NULL, or cpr_stage_bytes of memory for rows that collide (float elements only). */
+void cpr_product(const cpr_product_kind *kind, const cpr_block *block, int64_t m, int64_t block_rows, int64_t n,
+                 char *stage);
+
+/* Bytes that cpr_product wants for rows of kc elements that lie `step` bytes apart; 0 if they
+ * can be read where they are. */
+int64_t cpr_stage_bytes(int64_t step, int64_t kc, int64_t a_bytes);
 
 /* C[b] = A[b] * B[b] for matrices: a [batch, m, k], c [batch, m, n] with last strides 1;
  * b_batches is 1 or batch; `block` carries start, scale, clip and so on.  residual may be NULL. */

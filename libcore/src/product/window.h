@@ -32,4 +32,12 @@ cpr_status cpr_window_check(const char *name, const cpr_window *w, const cpr_ten
 void cpr_window_rows(const cpr_window *w, const cpr_tensor *in, const cpr_tensor *out, const char *x, const char *zeros,
                      int64_t bytes, int64_t pixel, int64_t n, const char **rows);
 
+/* The same with one tap per kernel row, a run of kernel_w * C elements: needs dilation_w 1 and
+ * pixels that lie C elements apart.  Runs that reach past a side of the image are put together in
+ * `spare`, each in cpr_window_run_bytes; returns what is left of it.  zeros is one run long. */
+char *cpr_window_runs(const cpr_window *w, const cpr_tensor *in, const cpr_tensor *out, const char *x,
+                      const char *zeros, int64_t bytes, int64_t pixel, int64_t n, const char **rows, char *spare);
+
+int64_t cpr_window_run_bytes(const cpr_window *w, const cpr_tensor *in, int64_t bytes);
+
 #endif

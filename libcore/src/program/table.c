@@ -54,6 +54,9 @@
     X(gemm_s8)     \
     X(conv_s8)     \
     X(depthwise_s8) \
+    X(pack_bf16)   \
+    X(gemm_bf16)   \
+    X(conv_bf16)   \
     X(add_q8)      \
     X(mul_q8)      \
     X(mean_q8)     \

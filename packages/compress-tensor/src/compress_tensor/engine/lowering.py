@@ -99,10 +99,12 @@ class Lowering:
     nodes: Sequence[Node]
     weights: WeightCache
     stable: frozenset[str] = frozenset()
+    half: bool = False  #: whether products take bfloat16 operands
     steps: list[Step] = field(default_factory=list)
     views: dict[str, View] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
     quantized: dict[str, Quantized] = field(default_factory=dict)
+    halves: dict[str, View] = field(default_factory=dict)  #: float32 values rounded to bfloat16
 
     def __post_init__(self) -> None:
         self._consumers: dict[str, list[Node]] = {}
@@ -146,6 +148,10 @@ class Lowering:
         """Return the name of input ``index``, "" if it is omitted."""
         return node.inputs[index] if index < len(node.inputs) else ""
 
+    def consumers(self, name: str) -> list[Node]:
+        """Return the nodes that read a value."""
+        return self._consumers.get(name, [])
+
     def only_consumer(self, name: str) -> Node | None:
         """Return the one node that reads a value which nobody else needs."""
         readers = self._consumers.get(name, [])
@@ -155,7 +161,8 @@ class Lowering:
 
     def is_ready(self, name: str) -> bool:
         """Whether a value can be read by the record emitted next."""
-        return name in self.views or name in self.quantized or self.value(name) is not None
+        made = name in self.views or name in self.quantized or name in self.halves
+        return made or self.value(name) is not None
 
     # ---- values ----
 
@@ -167,6 +174,11 @@ class Lowering:
                 self.views[name] = self.constant(value)
             elif name in self.quantized:
                 self._dequantize(self.quantized[name], name)
+            elif name in self.halves:
+                rounded = self.halves[name]
+                out = self.temp(rounded.shape, DType.FLOAT32, lambda _: rounded.strides)
+                self.define(name, out)
+                self.elementwise("cast", [rounded, out])
             else:
                 raise KeyError(name)
         return self.views[name]
@@ -316,7 +328,7 @@ class Lowering:
         if id(node) in self.done:
             return
         mark, views, pending = len(self.steps), dict(self.views), dict(self._pending)
-        done, quantized = set(self.done), dict(self.quantized)
+        done, quantized, halves = set(self.done), dict(self.quantized), dict(self.halves)
         self._label = node.label
         try:
             if function is None:
@@ -327,7 +339,7 @@ class Lowering:
             # A defect, or attributes that make no sense: the definition then says which.
             del self.steps[mark:]
             self.views, self._pending, self.done = views, pending, done
-            self.quantized = quantized
+            self.quantized, self.halves = quantized, halves
             known = isinstance(reason, NotLowered)
             self.host(node, str(reason) if known else f"{FAILED} ({reason!r})")
         self.finish(node)

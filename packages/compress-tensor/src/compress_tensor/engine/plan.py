@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 from ..graph.graph import Node
+from ..native.library import ISAS, isa
 from .fuse import fuse
 from .lower import LOWERINGS
 from .lowering import HostCall, Lowering, Step, WeightCache
@@ -16,6 +18,8 @@ from .specialize import Specialized, without_dead
 from .view import Kind, View
 from .widen import widen
 
+_HALF = ("gemm_bf16", "conv_bf16")
+
 
 def make_plan(
     part: Specialized,
@@ -24,6 +28,7 @@ def make_plan(
     weights: WeightCache,
     arenas: Arenas,
     threads: int,
+    half: bool = False,
 ) -> Plan:
     """Plan the specialised nodes: lowering, memory, programs.
 
@@ -34,6 +39,7 @@ def make_plan(
         weights: packed weights of the session, extended here.
         arenas: memory for runs, of the session.
         threads: the number for which scratch memory is reserved.
+        half: whether products of floats take bfloat16 operands.
     """
     wanted = set(outputs)
     nodes = without_dead(part.nodes, wanted)
@@ -41,7 +47,9 @@ def make_plan(
     nodes = without_dead(fuse(nodes, part.infos, part.constants), wanted)
     unknown = {n for n in outputs if part.infos[n].shape is None}
     fixed = [name for name in outputs if name not in unknown]
-    ctx = Lowering(part.infos, part.constants, list(inputs), fixed, nodes, weights, part.stable)
+    ctx = Lowering(
+        part.infos, part.constants, list(inputs), fixed, nodes, weights, part.stable, half
+    )
     report: list[Planned] = []
     _require_values(nodes, part)
     for node in nodes:
@@ -77,7 +85,10 @@ def _how(steps: Sequence[Step]) -> str:
     for step in steps:
         if isinstance(step, HostCall):
             return f"reference: {step.reason}"
-    return ", ".join(s.kernel for s in steps if isinstance(s, Record)) or "view"
+    kernels = [step.kernel for step in steps if isinstance(step, Record)]
+    slow = any(name in _HALF for name in kernels) and isa() != ISAS[-1]
+    without = " (no VDPBF16PS: slower than float32)" if slow else ""
+    return ", ".join(kernels) + without if kernels else "view"
 
 
 def _assemble(
@@ -122,7 +133,8 @@ def _assemble(
         arena_bytes=total,
         inputs=list(inputs),
         outputs=list(outputs),
-        infos=part.infos,
+        # Without contents: a plan must not keep weights that its records read packed.
+        infos={name: replace(part.infos[name], value=None) for name in outputs},
         results=results,
         report=report,
         arenas=arenas,

@@ -100,7 +100,7 @@ class Plan:
         arena_bytes: size of the arena, scratch included.
         inputs: names that a run is given.
         outputs: names that a run returns.
-        infos: type and shape of every value.
+        infos: type and shape of every output.
         results: where outputs lie.
         report: how each node runs.
         arenas: memory shared by all plans of a session.

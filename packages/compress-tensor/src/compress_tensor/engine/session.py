@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -18,12 +20,14 @@ from ..graph.passes import optimize
 from ..graph.rules.registry import Info
 from ..graph.support import require_operators
 from ..native.library import Pool
+from .inputs import checked_input
 from .lowering import WeightCache
 from .plan import make_plan
 from .program import Record
 from .run import Arenas, Plan, Planned
 from .specialize import Specialized, specialize, without_dead
 
+PRECISIONS = ("float32", "bf16")
 MOST_PLANS = 32  #: plans kept per stage; the least recently used goes first
 MOST_DECIDING = 64  #: elements of an integer input whose contents may select the plan
 MOST_KEY_BYTES = 1 << 16  #: contents of an input that decides shapes, at most
@@ -41,6 +45,9 @@ class Stage:
         arenas: memory of the session.
         threads: how many a run may use.
         stable: the constants that are the same in every plan; by default all.
+        half: whether products of floats take bfloat16 operands.
+        renew: makes the graph again.  If given, it is let go once a plan is made: what the passes
+            computed, and the plan's records read packed, is then not kept twice.
     """
 
     def __init__(
@@ -51,15 +58,30 @@ class Stage:
         arenas: Arenas,
         threads: int,
         stable: frozenset[str] | None = None,
+        *,
+        half: bool = False,
+        renew: Callable[[], Graph] | None = None,
     ) -> None:
-        self.graph = graph
+        self._graph: Graph | None = graph
+        self._renew = renew
+        self._inputs = [value.name for value in graph.inputs]
         self.needs = set(needs)
         self.stable = frozenset(graph.constants) if stable is None else stable
         self.weights = weights
         self.arenas = arenas
         self.threads = threads
+        self.half = half
         self._plans: OrderedDict[Key, tuple[Plan, Stage | None]] = OrderedDict()
         self._lock = threading.RLock()
+
+    @property
+    def graph(self) -> Graph:
+        """The graph after passes."""
+        with self._lock:
+            if self._graph is None:
+                assert self._renew is not None
+                self._graph = self._renew()
+            return self._graph
 
     def run(
         self,
@@ -72,7 +94,7 @@ class Stage:
         found = plan.run(feeds, pool, into)
         if rest is None:
             return found
-        known = {**{name: feeds[name] for name in self._inputs()}, **found}
+        known = {**{name: feeds[name] for name in self._inputs}, **found}
         given = {v.name: known[v.name] for v in rest.graph.inputs}
         return rest.run(given, pool, into)
 
@@ -87,16 +109,15 @@ class Stage:
                 made = self._make(feeds)
                 if made is not None:
                     self._plans[key] = made
+                    if self._renew is not None:
+                        self._graph = None
                     while len(self._plans) > MOST_PLANS:
                         self._plans.popitem(last=False)
                     return made
 
-    def _inputs(self) -> list[str]:
-        return [value.name for value in self.graph.inputs]
-
     def _key(self, feeds: Mapping[str, Array]) -> Key:
         words: list[object] = []
-        for name in self._inputs():
+        for name in self._inputs:
             array = feeds[name]
             words += [array.shape, array.dtype.str if array.dtype.names is None else array.dtype]
             if name in self.needs:
@@ -111,7 +132,7 @@ class Stage:
     def _make(self, feeds: Mapping[str, Array]) -> tuple[Plan, Stage | None] | None:
         """Plan; None if an input was found to decide shapes, so that the key has changed."""
         infos: dict[str, Info] = {}
-        for name in self._inputs():
+        for name in self._inputs:
             array = feeds[name]
             value = np.array(array) if name in self.needs else None
             infos[name] = Info(DType.of(array.dtype), tuple(array.shape), value, name)
@@ -125,9 +146,7 @@ class Stage:
             missing = [n for n in wanted if n not in part.infos]
             if missing:
                 raise UnsupportedError(f"outputs {missing} are made by no node")
-            return make_plan(
-                part, self._inputs(), wanted, self.weights, self.arenas, self.threads
-            ), None
+            return self._planned(part, wanted), None
         # Cut: what is behind reads values from before as its inputs.
         reads = [n for node in part.rest for n in [*node.inputs, *captured(node)] if n]
         inside = {out for node in part.rest for out in node.outputs}
@@ -143,9 +162,13 @@ class Stage:
             outputs=[Value(n) for n in wanted],
             constants=constants,
         )
-        plan = make_plan(part, self._inputs(), made_here, self.weights, self.arenas, self.threads)
         needs = {part.needs} if part.needs else set()
-        return plan, Stage(rest, needs, self.weights, self.arenas, self.threads, part.stable)
+        behind = (rest, needs, self.weights, self.arenas, self.threads, part.stable)
+        return self._planned(part, made_here), Stage(*behind, half=self.half)
+
+    def _planned(self, part: Specialized, outputs: list[str]) -> Plan:
+        given = (self._inputs, outputs, self.weights, self.arenas, self.threads)
+        return make_plan(part, *given, half=self.half)
 
 
 def _deciding_inputs(part: Specialized, infos: dict[str, Info]) -> set[str]:
@@ -167,26 +190,51 @@ class Session:
         graph: the model; it is not changed.
         threads: how many threads a run may use; by default all processors.
         outputs: names of values to return, by default the graph's outputs.
+        precision: "float32", or "bf16": Conv, Gemm and MatMul of float32 values round their
+            operands to bfloat16 and sum in float32 (see libcore's README).  The bytes are the
+            same on every processor; one without VDPBF16PS takes longer than for float32, and
+            `report` says so.
+        share: a session of this same graph whose packed weights this one uses too.  The graph must
+            not have been changed in between.
 
     Raises:
+        InputError: for another precision, or a session that cannot be shared with.
         GraphError: if the graph is not well formed.
         UnsupportedError: naming every operator without definition, and its nodes.
     """
 
     def __init__(
-        self, graph: Graph, *, threads: int | None = None, outputs: Sequence[str] | None = None
+        self,
+        graph: Graph,
+        *,
+        threads: int | None = None,
+        outputs: Sequence[str] | None = None,
+        precision: str = "float32",
+        share: Session | None = None,
     ) -> None:
+        if precision not in PRECISIONS:
+            raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         graph.check()
         self.graph = graph
+        self.precision = precision
         self.threads = _threads(threads)
         self._pool = Pool(self.threads) if self.threads > 1 else None
-        self._weights: WeightCache = {}
+        self._arrays = {name: weakref.ref(array) for name, array in _weights(graph)}
+        if share is not None and not share._is_of(graph):
+            raise InputError("share: the session is of another graph, or the graph was changed")
+        self._weights: WeightCache = {} if share is None else share._weights
         self._arenas = Arenas()
         self._stages: dict[tuple[str, ...], Stage] = {}
         self._ready: dict[Key, Plan] = {}
         self._lock = threading.Lock()
         self._outputs = tuple(outputs or (value.name for value in graph.outputs))
         self._stage(self._outputs)
+
+    def _is_of(self, graph: Graph) -> bool:
+        """Whether this is a session of the graph, and its constants are the same arrays still."""
+        now = dict(_weights(graph))
+        same = now.keys() == self._arrays.keys()
+        return graph is self.graph and same and all(self._arrays[n]() is now[n] for n in now)
 
     @property
     def inputs(self) -> list[Value]:
@@ -272,20 +320,25 @@ class Session:
     def _stage(self, outputs: tuple[str, ...]) -> Stage:
         with self._lock:
             if outputs not in self._stages:
-                graph = self.graph
-                if list(outputs) != [value.name for value in graph.outputs]:
-                    known = graph.names()
-                    for name in outputs:
-                        if name not in known:
-                            raise InputError(f"the graph has no value {name!r} to return")
-                    graph = graph.copy()
-                    graph.outputs = [graph.values.get(n, Value(n)) for n in outputs]
-                graph = optimize(graph)
+                graph = self._optimized(outputs)
                 require_operators(graph)
-                self._stages[outputs] = Stage(
-                    graph, set(), self._weights, self._arenas, self.threads
-                )
+                given = (graph, set[str](), self._weights, self._arenas, self.threads)
+                half = self.precision == "bf16"
+                renew = partial(self._optimized, outputs)
+                self._stages[outputs] = Stage(*given, half=half, renew=renew)
             return self._stages[outputs]
+
+    def _optimized(self, outputs: tuple[str, ...]) -> Graph:
+        """Return the graph after passes, with these outputs."""
+        graph = self.graph
+        if list(outputs) != [value.name for value in graph.outputs]:
+            known = graph.names()
+            for name in outputs:
+                if name not in known:
+                    raise InputError(f"the graph has no value {name!r} to return")
+            graph = graph.copy()
+            graph.outputs = [graph.values.get(n, Value(n)) for n in outputs]
+        return optimize(graph)
 
     def _checked(self, feeds: Mapping[str, Any]) -> dict[str, Array]:
         names = [value.name for value in self.graph.inputs]
@@ -297,7 +350,12 @@ class Session:
             )
             raise InputError(f"{problem}; the inputs are {', '.join(map(repr, names))}")
         symbols: dict[str, tuple[int, str]] = {}
-        return {v.name: _checked_input(v, feeds[v.name], symbols) for v in self.graph.inputs}
+        return {v.name: checked_input(v, feeds[v.name], symbols) for v in self.graph.inputs}
+
+
+def _weights(graph: Graph) -> Iterator[tuple[str, Array]]:
+    """Yield the constants that are arrays; a few may be numpy's scalars."""
+    yield from ((n, a) for n, a in graph.constants.items() if isinstance(a, np.ndarray))
 
 
 def _signature(feeds: Mapping[str, Any]) -> Key:
@@ -306,31 +364,6 @@ def _signature(feeds: Mapping[str, Any]) -> Key:
         (name, type(a), getattr(a, "dtype", None), getattr(a, "shape", None))
         for name, a in feeds.items()
     )
-
-
-def _checked_input(value: Value, given: Any, symbols: dict[str, tuple[int, str]]) -> Array:
-    """Return the input as an array, after comparing type and shape with what the graph says."""
-    array = np.asarray(given)
-    if value.dtype is not None and array.dtype != value.dtype.numpy:
-        if not (value.dtype is DType.STRING and array.dtype.kind in "USOT"):
-            raise InputError(
-                f"input {value.name!r} has type {array.dtype}, not {value.dtype.label}; convert it"
-            )
-        array = array.astype(object)
-    if value.shape is None:
-        return array
-    wanted = ", ".join("?" if d is None else str(d) for d in value.shape)
-    wrong = f"input {value.name!r} has shape {list(array.shape)}, not [{wanted}]"
-    if len(array.shape) != len(value.shape):
-        raise InputError(wrong)
-    for have, dim in zip(array.shape, value.shape, strict=True):
-        if isinstance(dim, int) and have != dim:
-            raise InputError(wrong)
-        if isinstance(dim, str):
-            bound, other = symbols.setdefault(dim, (have, value.name))
-            if bound != have:
-                raise InputError(f"{wrong} with {dim} = {bound} as in input {other!r}")
-    return array
 
 
 def _threads(threads: int | None) -> int:
@@ -342,7 +375,12 @@ def _threads(threads: int | None) -> int:
 
 
 def compile(  # noqa: A001 - the name that users expect
-    graph: Graph, *, threads: int | None = None, outputs: Sequence[str] | None = None
+    graph: Graph,
+    *,
+    threads: int | None = None,
+    outputs: Sequence[str] | None = None,
+    precision: str = "float32",
+    share: Session | None = None,
 ) -> Session:
     """Return a Session that runs ``graph`` in the engine (see `Session`)."""
-    return Session(graph, threads=threads, outputs=outputs)
+    return Session(graph, threads=threads, outputs=outputs, precision=precision, share=share)

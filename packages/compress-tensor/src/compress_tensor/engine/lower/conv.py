@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ...dtype import DType
 from ...graph.graph import Array, Attribute, Node
 from ..lowering import Lowering, bits_of
 from ..registry import lower, require
 from ..view import View, channels_last
+from . import half_products
 from .epilogue import Epilogue, absorb
 from .matrix import PANEL, floats, pack, pad_bias, panels
 from .movement import pad_constant
@@ -79,25 +81,32 @@ def pixels_as_rows(view: View) -> View | None:
 def conv(ctx: Lowering, node: Node) -> None:
     """Plan a 1-D or 2-D convolution with its bias, residual and clip."""
     floats(ctx, *node.inputs)
-    x, shape = ctx.view(node.inputs[0]), ctx.info(node.inputs[1]).dims
-    require(len(x.shape) in (3, 4), f"{len(x.shape) - 2}-D convolution")
+    size, shape = ctx.info(node.inputs[0]).dims, ctx.info(node.inputs[1]).dims
+    require(len(size) in (3, 4), f"{len(size) - 2}-D convolution")
     attributes = ctx.attributes(node)
     groups = int(attributes["group"])
-    w = window(attributes, shape[2:], x.shape[2:])
-    depthwise = groups == x.shape[1] == shape[0] and groups > 1
+    w = window(attributes, shape[2:], size[2:])
+    depthwise = groups == size[1] == shape[0] and groups > 1
     bias_name = ctx.optional(node, 2)
     bias = ctx.value(bias_name) if bias_name else None
     if bias_name and bias is None:
         done = Epilogue(node.outputs[0])
     else:
         done = absorb(ctx, node.outputs[0], 1, bias, residual=not depthwise)
-    out = ctx.output(done.output, channels_last, View.is_channels_last)
+    half = not depthwise and half_products.is_half(ctx, node)
+    if half:
+        out = half_products.target(ctx, done.output, last=True)
+    else:
+        out = ctx.output(done.output, channels_last, View.is_channels_last)
     if out.size:
-        if depthwise:
-            rows = _bias(ctx, bias_name, done.bias, 0)
+        if half:
+            rows = _bias(ctx, bias_name, done.bias, groups)
+            _half(ctx, node, w, groups, rows, done, out)
+        elif depthwise:
+            x, rows = ctx.view(node.inputs[0]), _bias(ctx, bias_name, done.bias, 0)
             _depthwise(ctx, node.inputs[1], image(x), w, rows, done, image(out))
         else:
-            packed = packed_kernel(ctx, node.inputs[1], groups)
+            x, packed = ctx.view(node.inputs[0]), packed_kernel(ctx, node.inputs[1], groups)
             rows = _bias(ctx, bias_name, done.bias, groups)
             dense(ctx, image(x), packed, w, groups, rows, done, image(out))
     done.finish(ctx)
@@ -133,6 +142,42 @@ def _depthwise(
         packed = ctx.packed(name, "depthwise", lambda: np.ascontiguousarray(rows))
     operands = [_channels_last(ctx, x), packed, bias, out]
     ctx.emit("depthwise_f32", operands, [*w.words(), done.low, done.high])
+
+
+def _half(
+    ctx: Lowering,
+    node: Node,
+    w: Window,
+    groups: int,
+    bias: View | None,
+    done: Epilogue,
+    out: View,
+) -> None:
+    """Emit a convolution with bfloat16 operands."""
+    channels = ctx.info(node.inputs[0]).dims[1]
+    added = half_products.residual(ctx, done.residual, out, last=True)
+    if channels <= FEW_CHANNELS and groups == 1 and not is_plain(w, groups):
+        x, w = _framed_half(ctx, image(ctx.view(node.inputs[0])), w)
+    else:
+        x = image(half_products.operand(ctx, node.inputs[0], last=True))
+    packed = half_products.packed_kernel(ctx, node.inputs[1], groups, x.shape[1] // groups)
+    residual = None if added is None else image(added)
+    _products(ctx, "bf16", x, packed, w, groups, bias, residual, done, image(out))
+
+
+def _framed_half(ctx: Lowering, x: View, w: Window) -> tuple[View, Window]:
+    """Round an image into a frame of zeros with whole pairs of channels."""
+    top, left, bottom, right = w.pads
+    n, c, height, width = x.shape
+    shape = (n, c + c % 2, height + top + bottom, width + left + right)
+    wide = ctx.temp(shape, x.dtype, channels_last)
+    if shape != x.shape:
+        ctx.elementwise("fill", [wide], [0])
+    # In two steps: a cast is fast only over long runs.
+    ctx.copy(x, wide.slice(1, 0, c).slice(2, top, height).slice(3, left, width))
+    frame = ctx.temp(shape, DType.BFLOAT16, channels_last)
+    ctx.elementwise("cast", [wide, frame])
+    return frame, Window(w.kernel, w.strides, (0, 0, 0, 0), w.dilations)
 
 
 def _channels_last(ctx: Lowering, view: View) -> View:
@@ -188,21 +233,38 @@ def dense(
     residual = None
     if done.residual:
         residual = _channels_last(ctx, image(ctx.view(done.residual)))
+    if x.shape[1] <= FEW_CHANNELS and groups == 1 and not is_plain(w, groups):
+        x, w = _written_padding(ctx, x, w)
+    _products(ctx, "f32", x, packed, w, groups, bias, residual, done, out)
+
+
+def _products(
+    ctx: Lowering,
+    kind: str,
+    x: View,
+    packed: View,
+    w: Window,
+    groups: int,
+    bias: View | None,
+    residual: View | None,
+    done: Epilogue,
+    out: View,
+) -> None:
+    """Emit a convolution as a product of pixels if it is one, else through window pointers."""
     plain = is_plain(w, groups)
     if plain:
         x, w = sampled(x, w, out)
-    if x.shape[1] <= FEW_CHANNELS and groups == 1 and not plain:
-        x, w = _written_padding(ctx, x, w)
     x = _channels_last(ctx, x)
     if plain and x.shape[2:] == out.shape[2:]:
         flat = [pixels_as_rows(x), pixels_as_rows(out)]
         added = None if residual is None else pixels_as_rows(residual)
         if all(view is not None for view in flat) and (added is None) == (residual is None):
             one = None if bias is None else bias.reshape(bias.shape[1:])
-            ctx.emit("gemm_f32", [flat[0], packed, one, added, flat[1]], [done.low, done.high])
+            operands = [flat[0], packed, one, added, flat[1]]
+            ctx.emit(f"gemm_{kind}", operands, [done.low, done.high])
             return
     args = [*w.words(), groups, done.low, done.high]
-    ctx.emit("conv_f32", [x, packed, bias, residual, out], args)
+    ctx.emit(f"conv_{kind}", [x, packed, bias, residual, out], args)
 
 
 def _written_padding(ctx: Lowering, x: View, w: Window) -> tuple[View, Window]:

@@ -14,6 +14,7 @@ from ...native.call import call
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View, row_major
+from . import half_products
 from .epilogue import Epilogue, absorb
 
 PANEL = 16  #: columns per panel of packed B, as in libcore/src/gemm_f32
@@ -65,7 +66,9 @@ def matmul(ctx: Lowering, node: Node) -> None:
     """Plan a product of stacks of matrices, with numpy's broadcasting."""
     a_name, b_name = node.inputs
     floats(ctx, a_name, b_name)
-    a, b = ctx.view(a_name), ctx.view(b_name)
+    half = half_products.is_half(ctx, node)
+    a = half_products.operand(ctx, a_name) if half else ctx.view(a_name)
+    b = ctx.view(b_name)
     require(a.shape and b.shape, "scalar operands")
     vector_a, vector_b = len(a.shape) == 1, len(b.shape) == 1
     a = a.insert(0) if vector_a else a
@@ -75,14 +78,19 @@ def matmul(ctx: Lowering, node: Node) -> None:
         done = Epilogue(node.outputs[0])
     else:
         done = absorb(ctx, node.outputs[0], -1, None)
-    packed = pack_operand(ctx, b_name, b)
-    out = ctx.output(done.output, accepts=View.is_row_major)
+    packed = pack_operand(ctx, b_name, b, half=half)
+    if half:
+        out = half_products.target(ctx, done.output)
+    else:
+        out = ctx.output(done.output, accepts=View.is_row_major)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     target = out.reshape((*batch, a.shape[-2], n))
     assert target is not None
     residual = None
     if done.residual:
-        residual = rows(ctx, ctx.reshaped(ctx.view(done.residual), target.shape))
+        added = half_products.residual(ctx, done.residual, out)
+        assert added is not None
+        residual = rows(ctx, ctx.reshaped(added, target.shape))
     bias = None if done.bias is None else ctx.constant(pad_bias(done.bias)[0])
     if target.size:
         a = rows(ctx, a).expand((*batch, *a.shape[-2:]))
@@ -90,22 +98,29 @@ def matmul(ctx: Lowering, node: Node) -> None:
     done.finish(ctx)
 
 
-def pack_operand(ctx: Lowering, name: str, b: View, key: Hashable = ()) -> View:
-    """Return B packed, once if it is constant: [..., k, n] to [..., panels, k, 16]."""
+def pack_operand(
+    ctx: Lowering, name: str, b: View, key: Hashable = (), *, half: bool = False
+) -> View:
+    """Return B packed, once if it is constant: [..., k, n] to [..., panels, k, 16].
+
+    With ``half`` it is bfloat16, to [..., panels, 1, pairs, 16, 2].
+    """
     *batch, k, n = b.shape
-    shape = (prod(batch), panels(n), k, PANEL)
-    full = (*batch, panels(n), k, PANEL)
     value = ctx.value(name)
     if value is not None:
         stack = value.reshape(-1, k, n)
-        view = ctx.packed(name, ("gemm", k, n, key), lambda: pack(stack))
+        make = (lambda: half_products.pack(stack[:, None])) if half else lambda: pack(stack)
+        view = ctx.packed(name, ("gemm", half, k, n, key), make)
     else:
         stacked = merged(b, 2)
-        source = ctx.reshaped(b, (shape[0], k, n)) if stacked is None else stacked
-        view = ctx.temp(shape, DType.FLOAT32)
-        if view.size:
-            ctx.emit("pack_f32", [source, view])
-    result = view.reshape(full)
+        source = ctx.reshaped(b, (prod(batch), k, n)) if stacked is None else stacked
+        if half:
+            view = half_products.packed_matrix(ctx, source)
+        else:
+            view = ctx.temp((prod(batch), panels(n), k, PANEL), DType.FLOAT32)
+            if view.size:
+                ctx.emit("pack_f32", [source, view])
+    result = view.reshape((*batch, *view.shape[1:]))
     assert result is not None
     return result
 
@@ -121,8 +136,10 @@ def _emit(
 ) -> None:
     """Emit the product of every pair of matrices in the batch."""
     batch = out.shape[:-2]
-    shared = prod(packed.shape[:-3]) == 1
-    one = (1,) * (4 - len(packed.shape[-3:])) + packed.shape[-3:]
+    half = packed.dtype is DType.BFLOAT16
+    kernel, keep = ("gemm_bf16", half_products.INNER) if half else ("gemm_f32", 3)
+    shared = prod(packed.shape[:-keep]) == 1
+    one = (1, *packed.shape[-keep:])
     if shared and batch:
         # One B for all: the batch is more rows.
         flat = [None if v is None else _as_rows(v) for v in (a, residual, out)]
@@ -130,9 +147,9 @@ def _emit(
             a, residual, out = flat[0], flat[1], flat[2]  # type: ignore[assignment]
             batch = ()
     if not shared:
-        packed = packed.expand((*batch, *packed.shape[-3:]))
+        packed = packed.expand((*batch, *packed.shape[-keep:]))
     operands: list[View | None] = [a, None if shared else packed, bias, residual, out]
-    inner = (2, 3, 0, 2, 2)
+    inner = (2, keep, 0, 2, 2)
     outer = _unmergeable(operands, inner, len(batch))
     count = prod(batch[:outer])
     if count > MOST_PRODUCTS:
@@ -143,19 +160,19 @@ def _emit(
         count = prod(batch[:outer])
     for index in np.ndindex(*batch[:outer]):
         parts: list[View | None] = []
-        for view, keep in zip(operands, inner, strict=True):
-            if view is None or keep == 0:
+        for view, last in zip(operands, inner, strict=True):
+            if view is None or last == 0:
                 parts.append(view)
                 continue
             for axis, i in enumerate(index):
                 view = view.slice(axis, i, 1)
             rest = view.reshape(view.shape[len(index) :])
             assert rest is not None
-            stacked = merged(rest, keep)
+            stacked = merged(rest, last)
             assert stacked is not None
             parts.append(stacked)
         parts[1] = packed.reshape(one) if shared else parts[1]
-        ctx.emit("gemm_f32", parts, [done.low, done.high])
+        ctx.emit(kernel, parts, [done.low, done.high])
 
 
 def _as_rows(view: View) -> View | None:
@@ -183,7 +200,8 @@ def gemm(ctx: Lowering, node: Node) -> None:
     floats(ctx, *node.inputs)
     attributes = ctx.attributes(node)
     alpha, beta = float(attributes["alpha"]), float(attributes["beta"])
-    a = ctx.view(node.inputs[0])
+    half = half_products.is_half(ctx, node)
+    a = half_products.operand(ctx, node.inputs[0]) if half else ctx.view(node.inputs[0])
     a = a.transpose((1, 0)) if attributes["transA"] else a
     b_name, transposed = node.inputs[1], bool(attributes["transB"])
     m, n = ctx.info(node.outputs[0]).dims
@@ -193,9 +211,9 @@ def gemm(ctx: Lowering, node: Node) -> None:
 
         def make() -> Array:
             scaled = matrix if alpha == 1.0 else (matrix * np.float32(alpha)).astype(np.float32)
-            return pack(scaled[None])
+            return half_products.pack(scaled[None, None]) if half else pack(scaled[None])
 
-        packed = ctx.packed(b_name, ("gemm", transposed, alpha), make)
+        packed = ctx.packed(b_name, ("gemm", half, transposed, alpha), make)
     else:
         b = ctx.view(b_name)
         packed = pack_operand(ctx, b_name, b.transpose((1, 0)) if transposed else b)
@@ -206,14 +224,17 @@ def gemm(ctx: Lowering, node: Node) -> None:
             a = scaled
     bias, added = _gemm_c(ctx, ctx.optional(node, 2), (m, n), beta)
     done = absorb(ctx, node.outputs[0], 1, bias) if added is None else Epilogue(node.outputs[0])
+    if half and added is None:
+        out = half_products.target(ctx, done.output)
+    else:
+        out = ctx.output(done.output, accepts=lambda v: v.shape[1] <= 1 or v.strides[1] == 1)
     if done.residual:
-        added = rows(ctx, ctx.view(done.residual))
-    out = ctx.output(done.output, accepts=lambda v: v.shape[1] <= 1 or v.strides[1] == 1)
+        added = half_products.residual(ctx, done.residual, out)
     if out.size:
         padded = None if done.bias is None else ctx.constant(pad_bias(done.bias)[0])
         residual = None if added is None else added.insert(0)
         operands = [rows(ctx, a).insert(0), packed, padded, residual, out.insert(0)]
-        ctx.emit("gemm_f32", operands, [done.low, done.high])
+        ctx.emit("gemm_bf16" if half else "gemm_f32", operands, [done.low, done.high])
     done.finish(ctx)
 
 

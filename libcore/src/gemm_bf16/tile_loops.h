@@ -1,0 +1,86 @@
+/* tile_loops.h - what the AVX-512 tiles of bfloat16 share: with VDPBF16PS and without.
+ *
+ * The file that includes it defines DOT(acc, a, b), acc += the two products of each lane, odd ones
+ * first, and rounded(x), 16 floats as bfloat16.  The caller has told the processor to take
+ * subnormal numbers for zeros.
+ */
+#include <immintrin.h>
+
+#include "gemm_bf16/gemm_bf16.h"
+
+#define EACH_ROW _Pragma("GCC unroll 14") for (int i = 0; i < MR; i++)
+#define EACH_PANEL _Pragma("GCC unroll 4") for (int j = 0; j < NP; j++)
+
+/* The columns that exist of a panel, `left` of the block's being left from its first on. */
+static inline __attribute__((always_inline)) __mmask16 mask_of(int64_t left)
+{
+    return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+}
+
+static inline __attribute__((always_inline)) void store(const cpr_block *p, int i, int j, __m512 c)
+{
+    const int64_t at = i * p->ldc + 16 * j, r = i * p->ldr + 16 * j;
+    const __mmask16 columns = mask_of(p->n - 16 * j);
+    if (p->more) {
+        _mm512_mask_storeu_ps((float *)p->c + at, columns, c);
+        return;
+    }
+    if (p->residual && p->store == CPR_F32)
+        c = _mm512_add_ps(c, _mm512_maskz_loadu_ps(columns, (const float *)p->residual + r));
+    else if (p->residual) {
+        const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(columns, (const uint16_t *)p->residual + r));
+        c = _mm512_add_ps(c, _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)));
+    }
+    c = _mm512_min_ps(_mm512_set1_ps(p->high), _mm512_max_ps(_mm512_set1_ps(p->low), c)); /* NaN passes */
+    if (p->store == CPR_F32)
+        _mm512_mask_storeu_ps((float *)p->c + at, columns, c);
+    else
+        _mm256_mask_storeu_epi16((uint16_t *)p->c + at, columns, rounded(c));
+}
+
+static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_block *p)
+{
+    __m512 acc[14][4];
+    const int64_t taps = p->taps, kc = p->kc, panel = p->panel / 2;
+    EACH_PANEL {
+        const __m512 start = p->start ? _mm512_loadu_ps((const float *)p->start + 16 * j) : _mm512_setzero_ps();
+        EACH_ROW acc[i][j] = start;
+    }
+    if (p->resume)
+        EACH_PANEL EACH_ROW acc[i][j] = _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), (const float *)p->c + i * p->ldc + 16 * j);
+
+    const uint16_t *b = p->b;
+    for (int64_t t = 0; t < taps; t++) {
+        const uint16_t *a[14];
+        EACH_ROW a[i] = p->rows[t * MR + i];
+        int64_t k = 0;
+        for (; k + 2 <= kc; k += 2, b += 32) {
+            __m512i bk[4];
+            EACH_PANEL bk[j] = _mm512_loadu_si512(b + j * panel);
+            EACH_ROW {
+                int32_t pair;
+                __builtin_memcpy(&pair, a[i] + k, sizeof pair);
+                const __m512i ak = _mm512_set1_epi32(pair);
+                EACH_PANEL DOT(acc[i][j], ak, bk[j]);
+            }
+        }
+        if (k < kc) {
+            EACH_ROW {
+                const __m512i ak = _mm512_set1_epi32(a[i][k]);
+                EACH_PANEL {
+                    const __m512i bk = _mm512_loadu_si512(b + j * panel);
+                    DOT(acc[i][j], ak, bk);
+                }
+            }
+            b += 32;
+        }
+    }
+    EACH_PANEL
+        EACH_ROW store(p, i, j, acc[i][j]);
+}
+
+#define TILE(rows, panels) \
+    static void tile_##rows##x##panels(const cpr_block *p) { tile(rows, panels, p); }
+#define SIX(panels) \
+    TILE(1, panels) TILE(2, panels) TILE(3, panels) TILE(4, panels) TILE(5, panels) TILE(6, panels)
+#define NAMES6(p) tile_1x##p, tile_2x##p, tile_3x##p, tile_4x##p, tile_5x##p, tile_6x##p

@@ -1,0 +1,128 @@
+"""Products of bfloat16 operands: Conv, MatMul and Gemm of float32 graphs under precision="bf16".
+
+The operands of a product are rounded to bfloat16, its sum, bias, residual and clip are float32,
+and so is what it makes, unless only such products read it: then it is stored rounded.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from ...dtype import DType
+from ...graph.graph import Array, Node
+from ...native.call import call
+from ..lowering import Lowering
+from ..view import View, channels_last, row_major
+
+PANEL = 16
+#: a product must be as deep and as wide to gain more than rounding its operands costs
+LEAST_K, LEAST_COLUMNS = 16, 16
+INNER = 5  #: dims of a packed matrix: panels, taps, pairs, 16, 2
+
+
+def is_half(ctx: Lowering, node: Node) -> bool:
+    """Whether a product is computed with bfloat16 operands."""
+    if not ctx.half or node.domain or node.op not in ("Conv", "MatMul", "Gemm"):
+        return False
+    a, b = (ctx.info(name) for name in node.inputs[:2])
+    if a.dtype is not DType.FLOAT32 or b.dtype is not DType.FLOAT32:
+        return False
+    if any(name in ctx.quantized for name in node.inputs):
+        return False
+    if node.op == "Conv":
+        groups = int(ctx.attributes(node)["group"])
+        oc, *window = b.dims
+        even = groups == 1 or window[0] % 2 == 0
+        wide = prod(window) >= LEAST_K and oc // groups >= LEAST_COLUMNS
+        return wide and even and len(a.dims) in (3, 4) and ctx.value(node.inputs[1]) is not None
+    if len(a.dims) < 2 or len(b.dims) < 2:
+        return False
+    transposed = False
+    if node.op == "Gemm":
+        attributes = ctx.attributes(node)
+        if attributes["transA"] or ctx.value(node.inputs[1]) is None:
+            return False
+        transposed = bool(attributes["transB"])
+    k, n = b.dims[:-3:-1] if transposed else b.dims[-2:]
+    return k >= LEAST_K and n >= LEAST_COLUMNS
+
+
+def operand(ctx: Lowering, name: str, *, last: bool = False) -> View:
+    """Return a value rounded to bfloat16: once for all products that read it.
+
+    Args:
+        ctx: the plan so far.
+        name: a float32 value.
+        last: whether its channels must have stride 1 (else its last dimension).
+    """
+    found = ctx.halves.get(name)
+    if found is None:
+        source = ctx.view(name)
+        found = ctx.temp(source.shape, DType.BFLOAT16, channels_last if last else row_major)
+        ctx.elementwise("cast", [source, found])
+        ctx.halves[name] = found
+    ready = found.is_channels_last() if last else found.shape[-1] <= 1 or found.strides[-1] == 1
+    return found if ready else ctx.contiguous(found, channels_last if last else row_major)
+
+
+def target(ctx: Lowering, name: str, *, last: bool = False) -> View:
+    """Define what a product makes: bfloat16 if only such products read it, else float32."""
+    readers = ctx.consumers(name)
+    if readers and name not in ctx.outputs and all(_reads(ctx, node, name) for node in readers):
+        layout = channels_last if last else row_major
+        out = ctx.temp(ctx.info(name).dims, DType.BFLOAT16, layout)
+        ctx.halves[name] = out
+        return out
+    if last:
+        return ctx.output(name, channels_last, View.is_channels_last)
+    return ctx.output(name, accepts=View.is_row_major)
+
+
+def residual(ctx: Lowering, name: str, out: View, *, last: bool = False) -> View | None:
+    """Return what is added to a product, in the type of its result."""
+    if not name:
+        return None
+    if out.dtype is DType.BFLOAT16:
+        return operand(ctx, name, last=last)
+    view = ctx.view(name)
+    ready = view.is_channels_last() if last else view.shape[-1] <= 1 or view.strides[-1] == 1
+    return view if ready else ctx.contiguous(view, channels_last if last else row_major)
+
+
+def _reads(ctx: Lowering, node: Node, name: str) -> bool:
+    return is_half(ctx, node) and node.inputs[0] == name and node.inputs.count(name) == 1
+
+
+def pack(b: Array) -> Array:
+    """Return float32 [batch, taps, k, n] as bfloat16 [batch, panels, taps, pairs, 16, 2]."""
+    batch, taps, k, n = b.shape
+    shape = (batch, -(-n // PANEL), taps, -(-k // 2), PANEL, 2)
+    packed = np.empty(shape, DType.BFLOAT16.numpy)
+    call("pack_bf16", [b, packed])
+    return packed
+
+
+def packed_kernel(ctx: Lowering, name: str, groups: int, channels: int) -> View:
+    """Return the packed kernel of a convolution, zeros up to ``channels`` of its input."""
+    kernel = ctx.value(name)
+    assert kernel is not None
+    wide = kernel if kernel.ndim == 4 else kernel[:, :, None]
+    oc, ic, kh, kw = wide.shape
+
+    def make() -> Array:
+        full = np.pad(wide, ((0, 0), (0, channels - ic), (0, 0), (0, 0)))
+        split = full.reshape(groups, oc // groups, channels, kh * kw).transpose(0, 3, 2, 1)
+        return pack(split)
+
+    return ctx.packed(name, ("conv_bf16", groups, channels), make)
+
+
+def packed_matrix(ctx: Lowering, b: View) -> View:
+    """Emit the packing of a computed [batch, k, n]."""
+    batch, k, n = b.shape
+    view = ctx.temp((batch, -(-n // PANEL), 1, -(-k // 2), PANEL, 2), DType.BFLOAT16)
+    if view.size:
+        ctx.emit("pack_bf16", [b.insert(1), view])
+    return view

@@ -1,0 +1,197 @@
+"""precision="bf16": products of operands rounded to bfloat16, the same bytes everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import compress_tensor
+from compress_tensor import Graph, InputError, Node, Value
+from compress_tensor.dtype import DType
+from compress_tensor.graph.interpret import interpret
+from compress_tensor.native import library
+
+LEVELS = ("scalar", "avx2", "avx512", "avx512vnni")
+CASES = 40
+F32 = DType.FLOAT32
+
+
+@pytest.fixture
+def best_isa() -> Iterator[None]:
+    """Use again afterwards what was used before."""
+    before = library.isa()
+    yield
+    library.limit_isa(before)
+
+
+def rounded(array: np.ndarray) -> np.ndarray:
+    """Return float32 numbers rounded to the nearest bfloat16, half to even, as float64."""
+    bits = array.astype(np.float32).view(np.uint32).astype(np.uint64)
+    near = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16 << 16
+    return near.astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+def graph_of(nodes: list[Node], constants: dict[str, Any], output: str) -> Graph:
+    """Return a graph from x to one output."""
+    return Graph(
+        nodes=nodes, inputs=[Value("x", F32)], outputs=[Value(output)], constants=constants
+    )
+
+
+def random_product(rng: np.random.Generator) -> tuple[Graph, np.ndarray]:
+    """Return one Conv, MatMul or Gemm with what its kernel takes over, and its input."""
+    kind = rng.choice(["Conv", "MatMul", "Gemm"])
+    n = int(rng.integers(16, 80))
+    if kind != "Conv":
+        m, k = int(rng.integers(1, 40)), int(rng.choice([16, 17, 33, 100, 2048]))
+        x = rng.standard_normal((m, k)).astype(np.float32)
+        w = rng.standard_normal((k, n)).astype(np.float32)
+        nodes = [Node(str(kind), ["x", "w"], ["y"]), Node("Relu", ["y"], ["z"])]
+        return graph_of(nodes, {"w": w}, str(rng.choice(["y", "z"]))), x
+    groups = int(rng.choice([1, 1, 2]))
+    ic, oc = int(rng.choice([3, 8, 9, 16, 32])), n * groups
+    kernel = int(rng.choice([1, 3, 5]))
+    if ic * kernel * kernel < 16 or (groups == 2 and ic % 2):
+        ic = 16
+    size = tuple(int(d) for d in rng.integers(kernel, 12, 2))
+    x = rng.standard_normal((int(rng.integers(1, 3)), ic * groups, *size)).astype(np.float32)
+    w = rng.standard_normal((oc, ic, kernel, kernel)).astype(np.float32)
+    b = rng.standard_normal(oc).astype(np.float32)
+    pads = [int(p) for p in rng.integers(0, kernel // 2 + 1, 4)]
+    strides = [int(s) for s in rng.integers(1, 3, 2)]
+    attributes: dict[str, Any] = {"group": groups, "pads": pads, "strides": strides}
+    return graph_of([Node("Conv", ["x", "w", "b"], ["y"], attributes)], {"w": w, "b": b}, "y"), x
+
+
+def exact(graph: Graph, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the result with operands rounded, else in float64, and the sum of magnitudes."""
+    constants = {
+        n: rounded(a) if n == "w" else a.astype(np.float64) for n, a in graph.constants.items()
+    }
+    (name,) = [value.name for value in graph.outputs]
+    results = []
+    for absolute in (False, True):
+        held = {n: abs(a) if absolute else a for n, a in constants.items()}
+        given = rounded(x)
+        wide = Graph(graph.nodes, [Value("x")], graph.outputs, held)
+        results.append(interpret(wide, {"x": abs(given) if absolute else given})[name])
+    return results[0], results[1]
+
+
+@pytest.mark.usefixtures("best_isa")
+@pytest.mark.parametrize("case", range(CASES))
+def test_one_product(case: int) -> None:
+    """A product is that of its rounded operands, up to the rounding of k additions in float32."""
+    rng = np.random.default_rng([case, 7])
+    graph, x = random_product(rng)
+    session = compress_tensor.compile(graph, threads=1, precision="bf16")
+    (found,) = session.run({"x": x}).values()
+    expected, magnitude = exact(graph, x)
+    w = graph.constants["w"]
+    terms = w.shape[0] if w.ndim == 2 else w[0].size
+    how = " ".join(line.how for line in session.report({"x": x}))
+
+    assert "bf16" in how
+    assert found.dtype == np.float32
+    assert (abs(found - expected) <= 2 * (terms + 3) * 2.0**-24 * magnitude).all()
+
+
+def network(rng: np.random.Generator) -> Graph:
+    """Return convolutions, a residual and a head: all ways from one product to the next."""
+
+    def floats(*shape: int) -> np.ndarray:
+        return (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+
+    same = {"pads": [1, 1, 1, 1]}
+    constants = {
+        "w0": floats(32, 3, 3, 3), "w1": floats(48, 32, 1, 1), "w2": floats(32, 48, 3, 3),
+        "d": floats(32, 1, 3, 3), "w3": floats(64, 32, 3, 3), "b3": floats(64, 1)[:, 0],
+        "m": floats(64, 40), "h": floats(10, 40), "axes": np.array([2, 3]),
+        "shape": np.array([0, -1]),
+    }  # fmt: skip
+    nodes = [
+        Node("Conv", ["x", "w0"], ["a"], {**same, "strides": [2, 2]}),
+        Node("Relu", ["a"], ["a1"]),
+        Node("Conv", ["a1", "w1"], ["b"]),
+        Node("Clip", ["b"], ["b1"]),
+        Node("Conv", ["b1", "w2"], ["c"], same),
+        Node("Add", ["c", "a1"], ["c1"]),
+        Node("Conv", ["c1", "d"], ["e"], {**same, "group": 32}),
+        Node("Conv", ["e", "w3", "b3"], ["f"], {**same, "strides": [2, 2]}),
+        Node("Relu", ["f"], ["f1"]),
+        Node("ReduceMean", ["f1", "axes"], ["g"], {"keepdims": 1}),
+        Node("Reshape", ["g", "shape"], ["g1"]),
+        Node("MatMul", ["g1", "m"], ["i"]),
+        Node("Relu", ["i"], ["i1"]),
+        Node("Gemm", ["i1", "h"], ["j"], {"transB": 1}),
+    ]
+    return graph_of(nodes, constants, "j")
+
+
+@pytest.mark.usefixtures("best_isa")
+def test_same_bytes() -> None:
+    """Threads, instruction set and neighbours change no bit of a whole network."""
+    rng = np.random.default_rng(3)
+    graph = network(rng)
+    x = rng.standard_normal((3, 3, 21, 19)).astype(np.float32)
+    first = compress_tensor.compile(graph, threads=1, precision="bf16").run({"x": x})["j"]
+    for threads in (2, 3, 8):
+        session = compress_tensor.compile(graph, threads=threads, precision="bf16")
+
+        assert first.tobytes() == session.run({"x": x})["j"].tobytes()
+    for level in LEVELS:
+        library.limit_isa(level)
+        session = compress_tensor.compile(graph, threads=1, precision="bf16")
+        found = session.run({"x": x})["j"]
+        alone = [session.run({"x": x[i : i + 1]})["j"] for i in range(len(x))]
+
+        assert first.tobytes() == found.tobytes()
+        assert first.tobytes() == np.concatenate(alone).tobytes()
+
+
+def test_near_float32() -> None:
+    """A network is as far from its float32 form as operands rounded to 8 bits make it."""
+    rng = np.random.default_rng(4)
+    graph = network(rng)
+    x = rng.standard_normal((8, 3, 21, 19)).astype(np.float32)
+    full = compress_tensor.compile(graph).run({"x": x})["j"]
+    half = compress_tensor.compile(graph, precision="bf16").run({"x": x})["j"]
+    noise = float(np.sqrt(np.mean((half - full) ** 2) / np.mean(full**2)))
+
+    assert 0 < noise
+    # Six products, each with two operands off by 2**-9 at most, with independent signs.
+    assert noise <= np.sqrt(2 * 6) * 2.0**-9
+
+
+def test_any_value_of_the_graph() -> None:
+    """Values that exist only rounded can still be asked for."""
+    rng = np.random.default_rng(5)
+    graph = network(rng)
+    x = rng.standard_normal((1, 3, 21, 19)).astype(np.float32)
+    session = compress_tensor.compile(graph, precision="bf16")
+    values = session.run({"x": x}, outputs=["a1", "b1", "c1", "f1", "i1"])
+    expected = compress_tensor.compile(graph).run({"x": x}, outputs=list(values))
+    for name, found in values.items():
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected[name], atol=2.0**-6 * abs(found).max())
+
+
+@pytest.mark.usefixtures("best_isa")
+def test_report_without_the_instruction() -> None:
+    """Where the processor has no VDPBF16PS the report says what that means."""
+    graph = network(np.random.default_rng(6))
+    x = np.zeros((1, 3, 21, 19), np.float32)
+    library.limit_isa("avx512vnni")
+    report = compress_tensor.compile(graph, precision="bf16").report({"x": x})
+
+    assert any("slower than float32" in line.how for line in report)
+
+
+def test_unknown_precision() -> None:
+    """Another precision is refused with the ones there are."""
+    graph = network(np.random.default_rng(7))
+    with pytest.raises(InputError, match="float32, bf16, not 'fp8'"):
+        compress_tensor.compile(graph, precision="fp8")
