@@ -58,7 +58,11 @@
     X(mul_q8)      \
     X(mean_q8)     \
     X(histogram)   \
-    X(row_extremes)
+    X(row_extremes) \
+    X(conv_weight_grad) \
+    X(batch_norm) \
+    X(batch_norm_grad) \
+    X(unary_grad)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,
