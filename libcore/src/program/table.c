@@ -63,7 +63,11 @@
     X(histogram)   \
     X(row_extremes) \
     X(fake_quantize) \
-    X(fake_quantize_grad)
+    X(fake_quantize_grad) \
+    X(conv_weight_grad) \
+    X(batch_norm) \
+    X(batch_norm_grad) \
+    X(unary_grad)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,

@@ -197,6 +197,12 @@ def test_convolutions(case: Any) -> None:
     check("Conv", [real(x, 1), real(w, 2), real((w[0],), 3)], **attributes)
 
 
+def test_the_gradient_of_weights_has_gradients() -> None:
+    x, g = real((2, 4, 7, 6), 1), real((2, 6, 4, 2), 2)
+    window = {"group": 2, "strides": [2, 3], "pads": [1, 1, 1, 1], "kernel_shape": [3, 3]}
+    check("compress::ConvWeightGrad", [x, g], **window)
+
+
 TRANSPOSED = [
     ((2, 3, 5), (3, 4, 3), {}),
     ((2, 4, 3, 4), (4, 3, 3, 2), {"strides": [2, 3], "group": 2, "pads": [1, 0, 0, 1]}),

@@ -30,7 +30,7 @@ class _Sum:
             pass
         else:
             self.total = ct.add(self.total, g)
-            self.own = self.total._tape is None and self.total.is_contiguous()
+            self.own = self.total._tape is None
 
 
 class _Parts(_Sum):

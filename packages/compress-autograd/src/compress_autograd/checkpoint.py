@@ -121,7 +121,9 @@ def _note(
             costs.size[name] = made._storage.memory.nbytes
             moved += made.nbytes
     read = sum(v.nbytes for v in given if isinstance(v, Tensor))
-    costs.working.append(2 * (moved + read))
+    rule = RULES.get(node.op)
+    composed = rule is None or (rule.joint is not None and node.op != "BatchNormalization")
+    costs.working.append((3 if composed else 1) * (moved + read))
     needs = [name in followed for name in node.inputs]
     kept = _saved(node, needs) if any(needs) else []
     costs.saved.append({costs.root.get(name, name) for name in kept if name} - constant)

@@ -9,6 +9,7 @@ import numpy as np
 
 import compress_tensor as ct
 from compress_tensor import InputError, ShapeError, Tensor
+from compress_tensor.eager import run_many
 from compress_tensor.random import Generator
 
 from . import tape
@@ -51,14 +52,11 @@ class BatchNorm(Function):
         """Return the normalised tensor."""
         if x.ndim < 2 or not prod(x.shape[:1] + x.shape[2:]):
             raise ShapeError(f"batch normalisation of shape {list(x.shape)}: a channel is empty")
-        axes = (0, *range(2, x.ndim))
-        mean = ct.mean(x, axes, keepdims=True)
-        apart = x - mean
-        self.variance = ct.mean(apart * apart, axes)
-        self.mean = mean.reshape(-1)
+        pairs = (("epsilon", self.epsilon),)
+        y, self.mean, self.variance = run_many("compress::BatchNorm", (x, scale, bias), pairs, 3)
         self._inverse = 1.0 / ct.sqrt(self.variance + self.epsilon)
         self.save(x, scale, bias)
-        return apart * _wide(scale * self._inverse, x.ndim) + _wide(bias, x.ndim)
+        return y
 
     def vjp(self, g: Tensor) -> Any:
         """Return the gradients of x, scale and bias."""
@@ -66,18 +64,8 @@ class BatchNorm(Function):
         if tape.is_grad_enabled():
             given = (x, scale, bias)
             return pull(lambda x, s, b: _composed(x, s, b, self.epsilon), given, self.needs, [g])
-        axes = (0, *range(2, x.ndim))
-        count = prod(x.shape[:1] + x.shape[2:])
-        total = ct.sum(g, axes)
-        along = (ct.sum(g * x, axes) - self.mean * total) * self._inverse
-        if not self.needs[0]:
-            return None, along, total
-        factor = scale * self._inverse
-        slope = factor * self._inverse * along * (-1 / count)
-        shift = factor * total * (-1 / count) - slope * self.mean
-        rank = x.ndim
-        dx = g * _wide(factor, rank) + (x * _wide(slope, rank) + _wide(shift, rank))
-        return dx, along, total
+        operands = (x, g, self.mean, self._inverse, scale)
+        return tuple(run_many("compress::BatchNormGrad", operands, (), 3))
 
 
 def dropout(x: Tensor, ratio: float, generator: Generator) -> Tensor:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from compress_tensor import Tensor, UnsupportedError
-from compress_tensor.backend.reference.registry import find
 from compress_tensor.promotion import FLOATS
 
 from . import tape
-from .rules.registry import CONSTANT, REFUSED, RULES, Rule
+from .rules.registry import CONSTANT, REFUSED, RULES, Rule, definition
 from .tape import Edge, Gradients, Record, Saved
 
 
@@ -52,7 +51,7 @@ class Call(Record):
     def attributes(self) -> dict[str, Any]:
         """All attributes, defaults filled in."""
         given = {k: list(v) if isinstance(v, tuple) else v for k, v in self.given}
-        return find(self.rule.op).attributes(given, self.label)
+        return definition(self.rule.op).attributes(given, self.label)
 
     def shape(self, index: int) -> tuple[int, ...]:
         """Return the shape of an operand."""

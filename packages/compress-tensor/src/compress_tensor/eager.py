@@ -21,7 +21,7 @@ from .engine.lower import LOWERINGS
 from .engine.lowering import HostCall, Lowering
 from .engine.program import Program, Record, place
 from .engine.specialize import specialize
-from .engine.view import Buffer, Kind, View, row_major
+from .engine.view import Buffer, Kind, View, channels_last, row_major
 from .engine.widen import widen
 from .errors import InputError, NativeArgumentError, ShapeError
 from .graph.graph import Array, Graph, Node
@@ -136,13 +136,13 @@ def run_many(
     """Compute one ONNX operator.
 
     Args:
-        op: its name.
+        op: its name, after ``domain::`` for one that is not ONNX's.
         inputs: tensors; arrays whose contents the plan depends on (axes, sizes); None: omitted.
         attributes: as pairs; lists as tuples.
         outputs: how many results are wanted.
 
     Returns:
-        New contiguous tensors.
+        New dense tensors: row-major, or images channels-last where they were computed so.
 
     Raises:
         ShapeError: if shapes, types or attributes do not fit the operator.
@@ -179,8 +179,8 @@ def run_many(
 def run_in_place(op: str, inputs: Sequence[Tensor]) -> bool:
     """Compute an elementwise operator into its first input, if libcore can.
 
-    The caller has made sure that the first input is contiguous and writable, and that the others
-    do not overlap with it (unless they are the same view).
+    The caller has made sure that the first input is dense and writable, and that the others do
+    not overlap with it (unless they are the same view).
 
     Returns:
         Whether it was done; nothing has changed if not.
@@ -193,7 +193,7 @@ def run_in_place(op: str, inputs: Sequence[Tensor]) -> bool:
     if plan is None:
         plan = _remember(key, _make(op, inputs, (), 1))
     out = inputs[0]
-    if plan.run is None or plan.outputs[0][:2] != (out._dtype, out._shape):
+    if plan.run is None or plan.outputs[0][:3] != (out._dtype, out._shape, out._strides):
         return False
     at = out._storage.address + out._offset * _WIDTH[out._dtype]
     _execute(op, plan, inputs, [Storage(out._storage.memory, at, writable=True)])
@@ -248,7 +248,8 @@ def _node(op: str, inputs: Sequence[Input], attributes: Attributes, outputs: int
     chosen = {
         name: list(value) if isinstance(value, tuple) else value for name, value in attributes
     }
-    return Node(op, names, [f"y{n}" for n in range(outputs)], chosen)
+    domain, _, name = op.rpartition("::")
+    return Node(name, names, [f"y{n}" for n in range(outputs)], chosen, domain=domain)
 
 
 def _make(op: str, inputs: Sequence[Input], attributes: Attributes, outputs: int) -> _Plan:
@@ -276,7 +277,7 @@ def _make(op: str, inputs: Sequence[Input], attributes: Attributes, outputs: int
     if any(info.dtype in PACKED for info in part.infos.values()):
         return plan
     nodes = widen(part.nodes, part.infos, part.constants, node.outputs)
-    ctx = Lowering(part.infos, part.constants, [], node.outputs, nodes, {})
+    ctx = Lowering(part.infos, part.constants, [], [], nodes, {})
     shifts: dict[str, int] = {}
     for n, given in enumerate(inputs):
         if isinstance(given, Tensor):
@@ -284,12 +285,31 @@ def _make(op: str, inputs: Sequence[Input], attributes: Attributes, outputs: int
             ctx.define(f"x{n}", view)
     for each in nodes:
         ctx.lower(each, LOWERINGS.get((each.domain, each.op)))
-    ctx.results()
-    records = [step for step in ctx.steps if isinstance(step, Record)]
     if any(isinstance(step, HostCall) for step in ctx.steps):
         return plan
-    _assemble(plan, records, node, part.infos, shifts)
+    made = [_result(ctx, name, node.op) for name in node.outputs]
+    records = [step for step in ctx.steps if isinstance(step, Record)]
+    _assemble(plan, records, made, shifts)
     return plan
+
+
+def _result(ctx: Lowering, name: str, op: str) -> View:
+    """Return an output in memory of its own: where it was computed, or else in a copy.
+
+    Images stay channels-last if they were computed like that; anything else is row-major.
+    """
+    view = ctx.view(name)
+    layouts = {row_major(view.shape)}
+    if op != "Identity":  # which is how copies are made
+        layouts.add(channels_last(view.shape))
+    whole = view.offset == 0 and view.buffer.nbytes == view.size * view.itemsize
+    if view.buffer.kind is Kind.ARENA and whole and view.strides in layouts:
+        view.buffer.kind, view.buffer.name = Kind.OUTPUT, name
+        return view
+    buffer = Buffer(Kind.OUTPUT, view.size * view.itemsize, name)
+    target = View(buffer, 0, view.dtype, view.shape, row_major(view.shape))
+    ctx.copy(view, target)
+    return target
 
 
 def _seen(name: str, given: Tensor) -> tuple[View, int]:
@@ -305,13 +325,12 @@ def _seen(name: str, given: Tensor) -> tuple[View, int]:
 
 
 def _assemble(
-    plan: _Plan, records: list[Record], node: Node, infos: dict[str, Info], shifts: dict[str, int]
+    plan: _Plan, records: list[Record], made: Sequence[View], shifts: dict[str, int]
 ) -> None:
     """Make the program, and say where its bases come from in a call."""
-    for name in node.outputs:
-        info = infos[name]
-        nbytes = int(np.prod(info.dims)) * info.dtype.numpy.itemsize
-        plan.outputs.append((info.dtype, info.dims, row_major(info.dims), nbytes))
+    for view in made:
+        nbytes = view.size * view.itemsize
+        plan.outputs.append((view.dtype, view.shape, view.strides, nbytes))
     if not records:  # nothing to compute: every output is empty
         plan.run, plan.addresses = _nothing, _no_addresses
         return
@@ -349,5 +368,12 @@ def _reference(
     """Compute by the definition in numpy."""
     node = _node(op, inputs, attributes, outputs)
     arrays = [given.numpy() if isinstance(given, Tensor) else given for given in inputs]
-    results = evaluate(op, arrays[: len(node.inputs)], node.attributes, outputs, where=op)
+    results = evaluate(
+        node.op,
+        arrays[: len(node.inputs)],
+        node.attributes,
+        outputs,
+        domain=node.domain,
+        where=op,
+    )
     return [copy_of(np.asarray(array)) for array in results[:outputs]]

@@ -55,37 +55,53 @@ def input_gradient(g: Tensor, weight: Tensor, axes: Windows, group: int) -> Tens
         axes: of the convolution.
         group: of the convolution.
     """
-    reach = [w.reach - 1 for w in axes]
-    size = [w.size + n for w, n in zip(axes, reach, strict=True)]
-    starts = [0, 0, *(n - w.begin for w, n in zip(axes, reach, strict=True))]
-    spread = embed(g, (*g.shape[:2], *size), starts, [1, 1, *(w.stride for w in axes)])
+    before = [w.reach - 1 - w.begin for w in axes]
+    after = [w.size - b - w.output for w, b in zip(axes, before, strict=True)]
+    after = [n + w.reach - 1 for n, w in zip(after, axes, strict=True)]
+    pads = (0,) * (2 * len(axes))
+    if all(w.stride == 1 for w in axes) and min([*before, *after], default=0) >= 0:
+        pads = (*before, *after)  # the convolution itself sees zeros around
+    else:
+        size = [w.size + w.reach - 1 for w in axes]
+        steps = [1, 1, *(w.stride for w in axes)]
+        g = embed(g, (*g.shape[:2], *size), [0, 0, *before], steps)
     out, depth = weight.shape[:2]
     kernel = weight.shape[2:]
     turned = weight.reshape((group, out // group, depth, *kernel)).swapaxes(1, 2)
-    turned = turned.flip(list(range(3, turned.ndim))).reshape(
-        (group * depth, out // group, *kernel)
+    turned = turned.flip(list(range(3, turned.ndim)))
+    turned = turned.reshape((group * depth, out // group, *kernel))
+    dilations = tuple(w.dilation for w in axes)
+    return run("Conv", (g, turned), (("dilations", dilations), ("group", group), ("pads", pads)))
+
+
+def _numbers(axes: Windows, group: int) -> tuple[tuple[str, Any], ...]:
+    """Return the attributes of a convolution with these windows."""
+    return (
+        ("strides", tuple(w.stride for w in axes)),
+        ("dilations", tuple(w.dilation for w in axes)),
+        ("pads", (*(w.begin for w in axes), *(w.end for w in axes))),
+        ("group", group),
     )
-    attributes = (("dilations", tuple(w.dilation for w in axes)), ("group", group))
-    return run("Conv", (spread, turned), attributes)
 
 
 def weight_gradient(
     x: Tensor, g: Tensor, shape: tuple[int, ...], axes: Windows, group: int
 ) -> Tensor:
-    """Return the gradient of a convolution's weights, of ``shape``: one product per position."""
-    out, depth = shape[:2]
-    framed = _frame(x, axes)
-    rows = prod(g.shape[2:])
-    left = g.reshape((g.shape[0], group, out // group, rows)).transpose(1, 2, 0, 3)
-    left = left.reshape((group, out // group, g.shape[0] * rows))
-    parts = []
-    for position in _taps(axes):
-        seen = _tap(framed, axes, position).reshape((x.shape[0], group, depth, rows))
-        right = seen.transpose(1, 0, 3, 2).reshape((group, x.shape[0] * rows, depth))
-        parts.append(ct.matmul(left, right).reshape((out, depth)))
-    if not parts:
-        return ct.zeros(shape, dtype=g.dtype)
-    return ct.stack(parts, 2).reshape(shape)
+    """Return the gradient of a convolution's weights, of ``shape``."""
+    attributes = (("kernel_shape", shape[2:]), *_numbers(axes, group))
+    return run("compress::ConvWeightGrad", (x, g), attributes)
+
+
+@rule("compress::ConvWeightGrad", 0)
+def weight_grad_input(g: Tensor, G: Tensor, call: Any, *, group: int) -> Tensor:
+    """Go back from weights to the input."""
+    return input_gradient(G, g, _axes(call, call.shape(0), g.shape[2:]), group)
+
+
+@rule("compress::ConvWeightGrad", 1)
+def weight_grad_result(g: Tensor, X: Tensor, call: Any, *, group: int) -> Tensor:
+    """Convolve with the gradient in place of weights."""
+    return run("Conv", (X, g), _numbers(_axes(call, X.shape, g.shape[2:]), group))
 
 
 @rule("Conv", 0)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from compress_tensor import Tensor
 from compress_tensor.backend import reference as _definitions
-from compress_tensor.backend.reference.registry import find
+from compress_tensor.backend.reference.registry import Reference, find
 
 from ..unbroadcast import unbroadcast
 
@@ -116,8 +116,14 @@ class Rule:
 RULES: dict[str, Rule] = {}
 
 
+def definition(op: str) -> Reference:
+    """Return the definition of an operator, given as ``domain::name`` where it is not ONNX's."""
+    domain, _, name = op.rpartition("::")
+    return find(name, domain)
+
+
 def _part(op: str, function: Function) -> Part:
-    inputs = [p.name for p in find(op).inputs]
+    inputs = [p.name for p in definition(op).inputs]
     names, keywords, places = [], [], []
     for parameter in inspect.signature(function).parameters.values():
         name = parameter.name

@@ -1,0 +1,104 @@
+/* channels_loops.h - the loops behind channels.h; the including file defines TABLE. */
+#include <math.h>
+
+#include "grad/channels.h"
+
+/* Sixteen floats: one zmm, two ymm or four xmm registers, the same arithmetic in each. */
+typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));
+
+#define V(address) (*(const v16 *)(address))
+
+/* Four pixels at a time, so that the partials stay in registers. */
+#define FOUR(body)                                                   \
+    for (; i + CPR_STREAMS <= n; i += CPR_STREAMS) {                 \
+        _Pragma("GCC unroll 4") for (int p = 0; p < CPR_STREAMS; p++) { body; } \
+    }                                                                \
+    _Pragma("GCC unroll 4") for (int p = 0; p < CPR_STREAMS; p++)    \
+        if (i + p < n) { body; }
+
+static void sum(const float *x, int64_t step, int64_t n, int64_t lanes, cpr_lanes sum)
+{
+    if (lanes < CPR_CHANNELS) {
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t l = 0; l < lanes; l++)
+                sum[i % CPR_STREAMS][l] += x[i * step + l];
+        return;
+    }
+    v16 s[CPR_STREAMS];
+    for (int p = 0; p < CPR_STREAMS; p++)
+        s[p] = V(sum[p]);
+    int64_t i = 0;
+    FOUR(s[p] += V(x + (i + p) * step))
+    for (int p = 0; p < CPR_STREAMS; p++)
+        *(v16 *)sum[p] = s[p];
+}
+
+static void deviation(const float *x, int64_t step, int64_t n, int64_t lanes, const float *mean, cpr_lanes sum)
+{
+    if (lanes < CPR_CHANNELS) {
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t l = 0; l < lanes; l++) {
+                const float d = x[i * step + l] - mean[l];
+                sum[i % CPR_STREAMS][l] += d * d;
+            }
+        return;
+    }
+    const v16 m = V(mean);
+    v16 s[CPR_STREAMS];
+    for (int p = 0; p < CPR_STREAMS; p++)
+        s[p] = V(sum[p]);
+    int64_t i = 0;
+    FOUR(const v16 d = V(x + (i + p) * step) - m; s[p] += d * d)
+    for (int p = 0; p < CPR_STREAMS; p++)
+        *(v16 *)sum[p] = s[p];
+}
+
+static void products(const float *x, int64_t x_step, const float *g, int64_t g_step, int64_t n, int64_t lanes,
+                     const float *mean, cpr_lanes sum, cpr_lanes along)
+{
+    if (lanes < CPR_CHANNELS) {
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t l = 0; l < lanes; l++) {
+                const float gi = g[i * g_step + l];
+                sum[i % CPR_STREAMS][l] += gi;
+                along[i % CPR_STREAMS][l] += gi * (x[i * x_step + l] - mean[l]);
+            }
+        return;
+    }
+    const v16 m = V(mean);
+    v16 s[CPR_STREAMS], a[CPR_STREAMS];
+    for (int p = 0; p < CPR_STREAMS; p++) {
+        s[p] = V(sum[p]);
+        a[p] = V(along[p]);
+    }
+    int64_t i = 0;
+    FOUR(const v16 gi = V(g + (i + p) * g_step); s[p] += gi; a[p] += gi * (V(x + (i + p) * x_step) - m))
+    for (int p = 0; p < CPR_STREAMS; p++) {
+        *(v16 *)sum[p] = s[p];
+        *(v16 *)along[p] = a[p];
+    }
+}
+
+static void apply(const float *x, int64_t x_step, const float *g, int64_t g_step, float *out, int64_t out_step,
+                  int64_t n, int64_t channels, const float *mean, const float *a, const float *b, const float *c)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float *xi = x + i * x_step, *gi = g + i * g_step;
+        float *to = out + i * out_step;
+        _Pragma("GCC ivdep") for (int64_t l = 0; l < channels; l++)
+            to[l] = fmaf(gi[l], a[l], fmaf(xi[l] - mean[l], b[l], c[l]));
+    }
+}
+
+static void affine(const float *x, int64_t x_step, float *out, int64_t out_step, int64_t n, int64_t channels,
+                   const float *mean, const float *b, const float *c)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float *xi = x + i * x_step;
+        float *to = out + i * out_step;
+        _Pragma("GCC ivdep") for (int64_t l = 0; l < channels; l++)
+            to[l] = fmaf(xi[l] - mean[l], b[l], c[l]);
+    }
+}
+
+const cpr_channel_ops TABLE = {sum, deviation, products, apply, affine};

@@ -1,0 +1,60 @@
+/* outer_avx2.c - tiles of up to 6 rows x 16 columns (AVX2).
+ *
+ * Registers: 6 x 2 accumulators + 2 of g + 1 broadcast of x = 15 of 16.
+ */
+#include <immintrin.h>
+
+#include "grad/outer_loops.h"
+
+#define EACH_ROW _Pragma("GCC unroll 6") for (int i = 0; i < MR; i++)
+
+static __m256i mask_of(int64_t n)
+{
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n > 8 ? 8 : n < 0 ? 0 : (int)n), lane);
+}
+
+static inline __attribute__((always_inline)) void block(const int MR, const cpr_outer *p, int64_t row, int64_t column)
+{
+    const __m256i low = mask_of(p->columns - column), high = mask_of(p->columns - column - 8);
+    float *out = p->out + row * p->ld + column;
+    __m256 acc[6][2];
+    EACH_ROW
+    {
+        acc[i][0] = _mm256_maskload_ps(out + i * p->ld, low);
+        acc[i][1] = _mm256_maskload_ps(out + i * p->ld + 8, high);
+    }
+    for (int64_t s = 0; s < p->stretches; s++) {
+        const float *x = p->stretch[s].x + row, *g = p->stretch[s].g + column;
+        for (int64_t n = p->stretch[s].n; n > 0; n--, x += p->x_step, g += p->g_step) {
+            const __m256 a = _mm256_maskload_ps(g, low), b = _mm256_maskload_ps(g + 8, high);
+            EACH_ROW
+            {
+                const __m256 xi = _mm256_broadcast_ss(x + i);
+                acc[i][0] = _mm256_fmadd_ps(xi, a, acc[i][0]);
+                acc[i][1] = _mm256_fmadd_ps(xi, b, acc[i][1]);
+            }
+        }
+    }
+    EACH_ROW
+    {
+        _mm256_maskstore_ps(out + i * p->ld, low, acc[i][0]);
+        _mm256_maskstore_ps(out + i * p->ld + 8, high, acc[i][1]);
+    }
+}
+
+static void tile(const cpr_outer *p)
+{
+    for (int64_t j = 0; j < p->columns; j += 16)
+        for (int64_t i = 0; i < p->rows; i += 6)
+            switch (p->rows - i) {
+            case 1: block(1, p, i, j); break;
+            case 2: block(2, p, i, j); break;
+            case 3: block(3, p, i, j); break;
+            case 4: block(4, p, i, j); break;
+            case 5: block(5, p, i, j); break;
+            default: block(6, p, i, j); break;
+            }
+}
+
+const cpr_outer_ops cpr_outer_avx2 = {tile, diagonal, 12};

@@ -1,0 +1,129 @@
+"""Operators of our own that training needs: gradients with kernels, in the domain ``compress``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from ...errors import ShapeError
+from ...graph.graph import Array
+from .activation import sigmoid
+from .common import accumulated, mean, places
+from .conv import offsets, pad_spatial
+from .registry import reference
+from .spatial import windows
+from .special import erf
+
+DOMAIN = "compress"
+
+
+@reference("ConvWeightGrad", DOMAIN)
+def conv_weight_grad(
+    X: Array,
+    G: Array,
+    *,
+    kernel_shape: list[int],
+    auto_pad: str = "NOTSET",
+    dilations: list[int] | None = None,
+    group: int = 1,
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Array:
+    """Return the gradient of Conv's W, (OC, C / group, kernel), given that of its result."""
+    axes = windows(X.shape[2:], kernel_shape, strides, pads, dilations, auto_pad)
+    count, channels, out = X.shape[0], X.shape[1], G.shape[1]
+    depth = channels // group
+    pixels = prod(G.shape[2:])
+    result = np.zeros((group, out // group, depth, prod(kernel_shape)), G.dtype)
+    padded = pad_spatial(X, axes)
+    rows: Array = G.reshape(count, group, out // group, pixels).transpose(1, 2, 0, 3)
+    left = rows.reshape(group, out // group, count * pixels)
+    for n, (_, where) in enumerate(offsets(axes)):
+        seen = padded[places(*where)].reshape(count, group, depth, pixels).transpose(1, 0, 3, 2)
+        result[..., n] = np.matmul(left, seen.reshape(group, count * pixels, depth))
+    return result.reshape(out, depth, *kernel_shape)
+
+
+def _axes(X: Array) -> tuple[int, ...]:
+    return (0, *range(2, X.ndim))
+
+
+@reference("BatchNorm", DOMAIN)
+@accumulated
+def batch_norm(
+    X: Array, scale: Array, B: Array, *, epsilon: float = 1e-5
+) -> tuple[Array, Array, Array]:
+    """Return (N, C, ...) normalised by channel as in training, and the means and variances."""
+    wide = (-1, *[1] * (X.ndim - 2))
+    apart = X - mean(X, _axes(X))
+    variance = mean(apart * apart, _axes(X), keepdims=False)
+    factor = scale / np.sqrt(variance + variance.dtype.type(epsilon))
+    result = apart * factor.reshape(wide) + B.reshape(wide)
+    return result, mean(X, _axes(X), keepdims=False), variance
+
+
+@reference("BatchNormGrad", DOMAIN)
+@accumulated
+def batch_norm_grad(
+    X: Array, G: Array, mean: Array, inverse: Array, scale: Array
+) -> tuple[Array, Array, Array]:
+    """Return the gradients of X, scale and bias of a batch normalisation in training.
+
+    Args:
+        X: what was normalised, (N, C, ...).
+        G: the gradient of the result.
+        mean: of each channel.
+        inverse: 1 / sqrt(variance + epsilon) of each channel.
+        scale: of each channel.
+    """
+    wide = (-1, *[1] * (X.ndim - 2))
+    normal = (X - mean.reshape(wide)) * inverse.reshape(wide)
+    total, along = G.sum(axis=_axes(X)), (G * normal).sum(axis=_axes(X))
+    count = X.size // X.shape[1]
+    inner = G - (total.reshape(wide) + normal * along.reshape(wide)) / count
+    return (scale * inverse).reshape(wide) * inner, along, total
+
+
+def _normal(x: Array) -> Array:
+    return np.asarray(np.exp(x.dtype.type(-0.5) * x * x) * x.dtype.type(1 / np.sqrt(2 * np.pi)))
+
+
+def _gelu(x: Array) -> Array:
+    half = x.dtype.type(0.5)
+    return np.asarray(half * (1 + erf(x * x.dtype.type(np.sqrt(0.5)))) + x * _normal(x))
+
+
+def _gelu_tanh(x: Array) -> Array:
+    root, cube = x.dtype.type(np.sqrt(2 / np.pi)), x.dtype.type(0.044715)
+    t = np.tanh(root * (x + cube * x * x * x))
+    half = x.dtype.type(0.5)
+    return np.asarray(half * (1 + t) + half * x * (1 - t * t) * root * (1 + 3 * cube * x * x))
+
+
+def _swish(x: Array, alpha: float) -> Array:
+    a = x.dtype.type(alpha)
+    s = np.asarray(sigmoid(a * x))
+    return np.asarray(s * (1 + a * x * (1 - s)))
+
+
+#: what `UnaryGrad` multiplies with, by function: of the result (y) or of the operand (x)
+SLOPES: dict[str, Callable[[Array, float], Array]] = {
+    "Relu": lambda y, alpha: (y > 0).astype(y.dtype),
+    "Sigmoid": lambda y, alpha: y * (1 - y),
+    "Tanh": lambda y, alpha: 1 - y * y,
+    "Gelu": lambda x, alpha: _gelu(x),
+    "GeluTanh": lambda x, alpha: _gelu_tanh(x),
+    "Swish": _swish,
+}
+
+
+@reference("UnaryGrad", DOMAIN)
+@accumulated
+def unary_grad(V: Array, G: Array, *, function: str, alpha: float = 1.0) -> Array:
+    """Return G times the slope of a function, whose result (or operand, see `SLOPES`) is V."""
+    if function not in SLOPES:
+        raise ShapeError(f"function {function!r} is not one of {', '.join(SLOPES)}")
+    slope = SLOPES[function](V, alpha)
+    return np.where(V > 0, G, 0).astype(G.dtype) if function == "Relu" else G * slope

@@ -1,0 +1,61 @@
+"""Shape rules of the operators that training needs, in the domain ``compress``."""
+
+from __future__ import annotations
+
+from ...backend.reference.gradient import DOMAIN, SLOPES
+from ...backend.reference.spatial import windows
+from .common import require
+from .registry import Info, rule
+
+
+@rule("ConvWeightGrad", domain=DOMAIN)
+def conv_weight_grad(
+    X: Info,
+    G: Info,
+    *,
+    kernel_shape: list[int],
+    auto_pad: str = "NOTSET",
+    dilations: list[int] | None = None,
+    group: int = 1,
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Info:
+    """Weights have a filter per channel of the result."""
+    x, g = X.dims, G.dims
+    require(len(x) >= 3 and len(g) == len(x), f"ranks of {x} and {g} differ or are too small")
+    axes = windows(x[2:], kernel_shape, strides, pads, dilations, auto_pad)
+    fits = g[0] == x[0] and list(g[2:]) == [w.output for w in axes]
+    require(fits, f"a gradient of shape {g} does not belong to an input of {x}")
+    good = group >= 1 and x[1] % group == 0 and g[1] % group == 0
+    require(good, f"{x[1]} and {g[1]} channels do not divide into {group} groups")
+    return Info(X.dtype, (g[1], x[1] // group, *kernel_shape))
+
+
+@rule("BatchNorm", domain=DOMAIN)
+def batch_norm(X: Info, scale: Info, B: Info, *, epsilon: float = 1e-5) -> tuple[Info, ...]:
+    """The normalised tensor, and two numbers per channel."""
+    require(X.rank >= 2, f"an input of shape {X.dims} has no channels")
+    for each in (scale, B):
+        require(each.dims == X.dims[1:2], f"{each.dims} is not one number per channel of {X.dims}")
+    found = Info(X.dtype, X.dims[1:2])
+    return Info(X.dtype, X.dims), found, found
+
+
+@rule("BatchNormGrad", domain=DOMAIN)
+def batch_norm_grad(
+    X: Info, G: Info, mean: Info, inverse: Info, scale: Info
+) -> tuple[Info, Info, Info]:
+    """A gradient per operand that is trained."""
+    require(X.rank >= 2 and X.dims == G.dims, f"shapes {X.dims} and {G.dims} differ")
+    for each in (mean, inverse, scale):
+        require(each.dims == X.dims[1:2], f"{each.dims} is not one number per channel of {X.dims}")
+    found = Info(X.dtype, X.dims[1:2])
+    return Info(X.dtype, X.dims), found, found
+
+
+@rule("UnaryGrad", domain=DOMAIN)
+def unary_grad(V: Info, G: Info, *, function: str, alpha: float = 1.0) -> Info:
+    """As both operands."""
+    require(V.dims == G.dims and V.dtype == G.dtype, f"shapes {V.dims} and {G.dims} differ")
+    require(function in SLOPES, f"function {function!r} is not one of {', '.join(SLOPES)}")
+    return Info(G.dtype, G.dims)

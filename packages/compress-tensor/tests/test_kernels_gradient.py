@@ -1,0 +1,84 @@
+"""Kernels of gradients against their definitions in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compress_tensor import Tensor, get_num_threads, set_num_threads
+from compress_tensor.eager import run_many
+
+EPSILON = float(np.finfo(np.float32).eps)
+
+
+def compare(
+    op: str, arrays: list[Any], outputs: int = 1, terms: int = 1, **attributes: Any
+) -> None:
+    """Compare float32 with float64: errors grow with the root of the number of terms."""
+    pairs = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in attributes.items())
+    name = f"compress::{op}"
+    wide = run_many(name, [Tensor(a.astype(np.float64)) for a in arrays], pairs, outputs)
+    found = run_many(name, [Tensor(a) for a in arrays], pairs, outputs)
+    for mine, exact in zip(found, wide, strict=True):
+        limit = 8 * EPSILON * terms**0.5 * max(float(np.abs(exact.numpy()).max(initial=0)), 1.0)
+
+        assert mine.shape == exact.shape
+        np.testing.assert_allclose(mine.numpy(), exact.numpy(), rtol=0, atol=limit)
+
+
+def real(seed: int, *shape: int) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+WINDOWS = [
+    ((3, 5, 9, 8), 7, {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1]}),
+    ((70, 16, 8, 8), 40, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    ((2, 6, 9, 9), 9, {"kernel_shape": [3, 3], "group": 3, "dilations": [2, 1]}),
+    ((2, 21, 7, 7), 21, {"kernel_shape": [3, 3], "group": 21, "pads": [1, 1, 1, 1]}),
+    ((2, 4, 30), 6, {"kernel_shape": [5], "strides": [3]}),
+    ((0, 4, 5, 5), 3, {"kernel_shape": [2, 2]}),
+]
+
+
+@pytest.mark.parametrize("case", WINDOWS, ids=str)
+def test_gradients_of_convolution_weights(case: Any) -> None:
+    shape, out, attributes = case
+    weights = Tensor(
+        real(1, out, shape[1] // attributes.get("group", 1), *attributes["kernel_shape"])
+    )
+    pairs = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in attributes.items())
+    (y,) = run_many("Conv", [Tensor(real(0, *shape)), weights], pairs, 1)
+    terms = max(y.size // out, 1)
+    compare("ConvWeightGrad", [real(2, *shape), real(3, *y.shape)], terms=terms, **attributes)
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 7, 3), (40, 37, 9, 8), (3, 16, 11), (9, 20)], ids=str)
+def test_batch_normalisation(shape: tuple[int, ...]) -> None:
+    rows = [real(n, shape[1]) + 2 for n in range(3)]
+    x, terms = real(5, *shape) * 3 + 10, int(np.prod(shape)) // shape[1]
+    compare("BatchNorm", [x, *rows[:2]], 3, terms, epsilon=1e-3)
+    compare("BatchNormGrad", [real(6, *shape), real(7, *shape), *rows], 3, terms)
+
+
+@pytest.mark.parametrize("name", ["Relu", "Sigmoid", "Tanh", "Gelu", "GeluTanh", "Swish"])
+def test_slopes_of_functions(name: str) -> None:
+    compare("UnaryGrad", [real(0, 50, 40) * 3, real(1, 50, 40)], function=name, alpha=1.3)
+
+
+def test_images_stay_channels_last_and_threads_change_nothing() -> None:
+    x, scale = real(0, 40, 19, 9, 7), real(1, 19)
+    before, results = get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            set_num_threads(threads)
+            found = run_many("compress::BatchNorm", [Tensor(a) for a in (x, scale, scale)], (), 3)
+            results.append([each.numpy().tobytes() for each in found])
+    finally:
+        set_num_threads(before)
+
+    assert found[0].strides[1] == 1
+    assert (found[0] * 2.0).strides == found[0].strides
+    assert found[0].clone().is_contiguous()
+    assert results[0] == results[1]
