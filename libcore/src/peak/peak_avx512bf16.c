@@ -1,18 +1,13 @@
 /* peak_avx512bf16.c - vdpbf16ps: 32 bfloat16 products added to 16 floats. */
-#include <immintrin.h>
-
 #include "peak/peak.h"
 
+#define START "vmovd %1, %%xmm15\n\tvpbroadcastd %%xmm15, %%zmm15\n\t"
+#define ONE(i) "vdpbf16ps %%zmm15, %%zmm15, %%zmm" #i "\n\t"
 int64_t cpr_peak_bf16_avx512bf16(int64_t rounds)
 {
-    __m512 sums[CPR_PEAK_CHAINS];
-    const __m512i x = _mm512_set1_epi16(0x3f80);
-    for (int i = 0; i < CPR_PEAK_CHAINS; i++)
-        sums[i] = _mm512_setzero_ps();
-    for (int64_t r = 0; r < rounds; r++) {
-#pragma GCC unroll 12
-        for (int i = 0; i < CPR_PEAK_CHAINS; i++)
-            __asm__ volatile("vdpbf16ps %1, %1, %0" : "+v"(sums[i]) : "v"(x));
-    }
+    const int32_t factor = 0x3f803f80 /* 1 and 1 */;
+    CPR_PEAK_LOOP(START, ONE, rounds);
     return 64;
 }
+#undef START
+#undef ONE

@@ -50,9 +50,7 @@ def test_like_onnxruntime(name, tmp_path):
     if "attention_mask" in feeds:
         feeds["attention_mask"][1, 4:] = 0
     write_onnx(graph, tmp_path / "it.onnx")
-    session = onnxruntime.InferenceSession(
-        tmp_path / "it.onnx", providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(tmp_path / "it.onnx", providers=["CPUExecutionProvider"])
     expected = session.run(None, feeds)
     found = compile(graph, threads=1).run(feeds)
 
