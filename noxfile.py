@@ -28,6 +28,7 @@ CHECKS = (
     "check_spills.py",
     "api_surface.py",
 )
+PROFILED = [w for name in ("resnet50", "bert-base-128") for w in ("--profile", name)]
 
 
 def environment() -> Any:
@@ -75,9 +76,14 @@ def demo(session: nox.Session) -> None:
 @nox.session(venv_backend="none", default=False)
 def bench(session: nox.Session) -> None:
     """Measure everything on the models and data that COMPRESS_DATA names."""
-    python = prepared(session, "test")
+    python = prepared(session, "test", "rivals")
     for suite in ("compress_bench.suite", "compress_bench.suite_int8"):
         session.run(python, "-m", suite, *session.posargs)
+    command = str(Path(python).with_name("compress-bench"))
+    found = [f"docs/results/{kind}.json" for kind in ("models", "kernels")]
+    for path in found:
+        session.run(command, Path(path).stem, "--out", path)
+    session.run(command, "tables", *found, *PROFILED, "-o", "docs/results/engine.md")
 
 
 @nox.session(venv_backend="none", default=False)

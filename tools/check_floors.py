@@ -30,13 +30,15 @@ OUTSIDE: dict[str, set[str]] = {
     "compress_quant": {"numpy", "onnxruntime", "yaml", *CONSOLE},
     "compress_prune": {"numpy", *CONSOLE},
     "compress_distill": {"numpy", *CONSOLE},
-    "compress_bench": {"numpy", "PIL", "onnxruntime", "sklearn", *CONSOLE},
+    "compress_bench": {"numpy", "PIL", "onnxruntime", "openvino", "sklearn", "torch", *CONSOLE},
 }
 #: modules that alone may import a library, by library
 ONLY: dict[str, set[str]] = {
     "onnx": {"compress_export/onnx_read.py", "compress_export/onnx_write.py"}
     | {"compress_export/tensors.py"},
     "sklearn": {"compress_bench/demo.py"},
+    "openvino": {"compress_bench/runtimes.py", "compress_bench/startup.py"},
+    "torch": {"compress_bench/products.py"},
     "tensorrt": {"compress_export/tensorrt_build.py"},
     "tensorrt_rtx": {"compress_export/tensorrt_build.py"},
     "yaml": {"compress_quant/recipe_file.py"},

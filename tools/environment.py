@@ -31,6 +31,7 @@ BUILD = ("hatchling>=1.27", "setuptools>=77", "wheel")
 #: What the sessions need beyond the packages' own dependencies.
 GROUPS: dict[str, tuple[str, ...]] = {
     "test": ("pytest>=8", "onnxruntime>=1.20", "pillow>=10", "scikit-learn>=1.4"),
+    "rivals": ("openvino>=2025.0", "mkl>=2025.0"),  # not torch: its wheels take gigabytes
     "check": ("ruff~=0.17.6", "mypy~=2.4.1", "pytest>=8"),
     "demo": ("scikit-learn>=1.4", "onnxruntime>=1.20"),
 }

@@ -62,7 +62,7 @@ def page() -> str:
         total[operator] += 1
         passed[operator] += passes(backend, name)
     lowered = lowerings()
-    listed = sorted({op for _, op in backend.REFERENCES} | set(backend.FLOW))
+    listed = sorted({op for domain, op in backend.REFERENCES if not domain} | set(backend.FLOW))
     lines = [
         f"| {op} | {count(passed[op], total[op])} | {'yes' if ('', op) in lowered else ''} |"
         for op in listed

@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define CPR_ABI_MAJOR 1
-#define CPR_ABI_MINOR 0
+#define CPR_ABI_MINOR 1
 
 #define CPR_TENSOR_WORDS 20
 #define CPR_MAX_RANK 8
@@ -92,6 +92,11 @@ CPR_API cpr_status cpr_program_arena_bytes(const void *program, int32_t n_thread
 CPR_API cpr_status cpr_program_run(const void *program, int32_t n_bases, void *const *bases,
                                    void *pool, int64_t *nanoseconds);
 CPR_API cpr_status cpr_program_destroy(void *program);
+
+/* Do nothing but multiply and add `rounds` times, in the way of the instruction set in use, on
+ * the calling thread; *operations receives how many of both that was.  The caller takes the time. */
+enum { CPR_PEAK_F32 = 0, CPR_PEAK_S8 = 1, CPR_PEAK_BF16 = 2 };
+CPR_API cpr_status cpr_peak(int32_t unit, int64_t rounds, int64_t *operations);
 
 #ifdef __cplusplus
 }

@@ -50,7 +50,7 @@ typedef struct {
 
 /* A family's generators, ended by {NULL, NULL}. */
 extern const generator cases_vector[], cases_reduce[], cases_norm[], cases_pool[], cases_gather[], cases_quant[],
-    cases_recurrent[], cases_product[], cases_grad[];
+    cases_recurrent[], cases_product[], cases_grad[], cases_attention[];
 
 /* ---- chance --------------------------------------------------------------------------- */
 

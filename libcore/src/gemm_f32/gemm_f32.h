@@ -15,4 +15,7 @@ extern const cpr_tiles cpr_f32_tiles_scalar, cpr_f32_tiles_avx2, cpr_f32_tiles_a
 /* float32 with the tiles of the instruction set in use. */
 cpr_product_kind cpr_f32_kind(void);
 
+/* Bring B [k, n] (strides in elements) into panels [panels, k, 16], zeros past n. */
+void cpr_pack_f32(const float *b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, float *packed);
+
 #endif

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "gemm_f32/gemm_f32.h"
+#include "vector/copy.h"
 
 /* pack_f32: operands B [batch, k, n] any strides | packed [batch, panels, k, 16] contiguous.
  * Columns past n are zeros. */
@@ -18,16 +19,39 @@ static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
     return CPR_OK;
 }
 
+static const cpr_copy_ops *copy_ops(void)
+{
+#if defined(__x86_64__)
+    return cpr_isa() >= CPR_AVX2 ? &cpr_copy_avx2 : &cpr_copy_scalar;
+#else
+    return &cpr_copy_scalar;
+#endif
+}
+
+/* One panel: n columns, at most 16. */
 static void pack_panel(const float *b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, float *out)
 {
-    if (n == CPR_PANEL && n_stride == 1) {
+    const int64_t word = sizeof *out;
+    if (n < CPR_PANEL)
+        memset(out, 0, (size_t)(k * CPR_PANEL * word));
+    if (n_stride == 1)
         for (int64_t i = 0; i < k; i++)
-            memcpy(out + i * CPR_PANEL, b + i * k_stride, CPR_PANEL * sizeof *out);
-        return;
-    }
-    for (int64_t i = 0; i < k; i++)
-        for (int64_t j = 0; j < CPR_PANEL; j++)
-            out[i * CPR_PANEL + j] = j < n ? b[i * k_stride + j * n_stride] : 0.0f;
+            if (n == CPR_PANEL)
+                memcpy(out + i * CPR_PANEL, b + i * k_stride, CPR_PANEL * sizeof *out);
+            else
+                memcpy(out + i * CPR_PANEL, b + i * k_stride, (size_t)(n * word));
+    else if (k_stride == 1)
+        copy_ops()->bytes[2]((const char *)b, n_stride * word, (char *)out, CPR_PANEL * word, n, k);
+    else
+        for (int64_t i = 0; i < k; i++)
+            for (int64_t j = 0; j < n; j++)
+                out[i * CPR_PANEL + j] = b[i * k_stride + j * n_stride];
+}
+
+void cpr_pack_f32(const float *b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, float *packed)
+{
+    for (int64_t j = 0; j < n; j += CPR_PANEL, packed += k * CPR_PANEL)
+        pack_panel(b + j * n_stride, k, n - j < CPR_PANEL ? n - j : CPR_PANEL, k_stride, n_stride, packed);
 }
 
 static void work(void *context, int64_t begin, int64_t end, int32_t worker)

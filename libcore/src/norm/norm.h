@@ -10,6 +10,8 @@ enum { CPR_SOFTMAX_ROWS = 8 };
 typedef struct {
     /* y = e^(x - max x) / sum for up to CPR_SOFTMAX_ROWS rows, or x - max x - ln sum; y may be x. */
     void (*softmax)(const float *const *x, float *const *y, int64_t rows, int64_t n);
+    /* softmax of rows of x, `step` elements apart, in place */
+    void (*softmax_rows)(float *x, int64_t step, int64_t rows, int64_t n);
     void (*log_softmax)(const float *x, float *y, int64_t n);
     /* y = (x - mean) inv_std scale + bias; scale and bias may be NULL; y may be x. */
     void (*layer)(const float *x, float *y, int64_t n, const float *scale, const float *bias, float epsilon,

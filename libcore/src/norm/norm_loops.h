@@ -7,15 +7,32 @@
 #define LOOP _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)
 #define BLOCK 256 /* of exponentials that stay in the first cache until they are summed */
 
+/* The largest element.  NaN ones are passed over: they make the sum NaN, and so the whole row. */
 static float largest(const float *x, int64_t n)
 {
-    _Alignas(64) float p[CPR_PARTIALS];
-    for (int64_t j = 0; j < CPR_PARTIALS; j++)
-        p[j] = -INFINITY;
-    row_max(p, x, n, 0);
-    for (int64_t width = CPR_PARTIALS / 2; width; width /= 2)
-        for (int64_t j = 0; j < width; j++)
-            p[j] = pick_max(p[j], p[j + width]);
+    _Alignas(64) float p[2 * CPR_PARTIALS];
+    v16 *const v = (v16 *)p;
+    v16 a = (v16){0} - INFINITY, b = a;
+#define LARGER(x, a) PICK((x) > (a), x, a)
+    if (n >= 2 * CPR_PARTIALS) {
+        /* The last vectors may overlap those before them. */
+        for (int64_t i = 0; i < n; i += 2 * CPR_PARTIALS) {
+            const float *from = x + (i + 2 * CPR_PARTIALS <= n ? i : n - 2 * CPR_PARTIALS);
+            const v16 one = *(const v16 *)from, two = *(const v16 *)(from + CPR_PARTIALS);
+            a = LARGER(one, a);
+            b = LARGER(two, b);
+        }
+        a = LARGER(b, a);
+    } else {
+        v[0] = v[1] = a;
+        for (int64_t i = 0; i < n; i++)
+            p[i] = x[i] > -INFINITY ? x[i] : -INFINITY;
+        a = LARGER(v[1], v[0]);
+    }
+    v[0] = a;
+#define HALVE_MAX(half) \
+    for (int64_t j = 0; j < half; j++) p[j] = p[j + half] > p[j] ? p[j + half] : p[j];
+    HALVE_MAX(8) HALVE_MAX(4) HALVE_MAX(2) HALVE_MAX(1)
     return p[0];
 }
 
@@ -51,6 +68,17 @@ static void softmax(const float *const *x, float *const *y, int64_t rows, int64_
         const float f = factor[r];
         float *to = y[r];
         LOOP to[i] *= f;
+    }
+}
+
+static void softmax_rows(float *x, int64_t step, int64_t rows, int64_t n)
+{
+    float *at[CPR_SOFTMAX_ROWS];
+    for (int64_t first = 0; first < rows; first += CPR_SOFTMAX_ROWS) {
+        const int64_t count = rows - first < CPR_SOFTMAX_ROWS ? rows - first : CPR_SOFTMAX_ROWS;
+        for (int64_t r = 0; r < count; r++)
+            at[r] = x + (first + r) * step;
+        softmax((const float *const *)at, at, count, n);
     }
 }
 
@@ -164,4 +192,4 @@ static void lrn(const float *x, float *y, int64_t n, float *squares, int64_t siz
     }
 }
 
-const cpr_norm_ops TABLE = {softmax, log_softmax, layer, rms, lp, row_deviation, lanes_deviation, apply, lrn};
+const cpr_norm_ops TABLE = {softmax, softmax_rows, log_softmax, layer, rms, lp, row_deviation, lanes_deviation, apply, lrn};

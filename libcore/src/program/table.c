@@ -27,6 +27,7 @@
     X(layer_norm)  \
     X(rms_norm)    \
     X(group_norm)  \
+    X(attention_f32) \
     X(max_pool)    \
     X(average_pool) \
     X(gather)      \

@@ -56,9 +56,10 @@ FOLD(min, pick_min(a, x), PICK((x < a) | (x != x), x, a))
 /* The tree on v16, as in cpr_fold_tree. */
 CPR_FN float sum_of_partials(float *p)
 {
-    for (int64_t half = CPR_PARTIALS / 2; half >= 1; half /= 2)
-        for (int64_t j = 0; j < half; j++)
-            p[j] += p[j + half];
+    /* Written out: a loop over the halves would stay one. */
+#define HALVE_SUM(half) \
+    for (int64_t j = 0; j < half; j++) p[j] += p[j + half];
+    HALVE_SUM(8) HALVE_SUM(4) HALVE_SUM(2) HALVE_SUM(1)
     return p[0];
 }
 

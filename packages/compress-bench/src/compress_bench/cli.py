@@ -1,4 +1,4 @@
-"""The command ``compress-bench``: eval."""
+"""The command ``compress-bench``: eval, and what measures the engine (`cli_engine`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from compress_tensor import InputError
 from compress_tensor.console import run
 from compress_tensor.files import write_atomically
 
-from . import machine
+from . import cli_engine, machine
 from .paired import Paired, labels_of, paired
 from .quality import Quality, evaluate, evaluate_characters, vocabulary_of
 from .runtimes import Runtime, load
@@ -33,11 +33,6 @@ app = typer.Typer(
 )
 _out = Console(highlight=False)
 _bar = Console(stderr=True, highlight=False)
-
-
-@app.callback()
-def _root() -> None:
-    """Keep ``eval`` a command of its own while it is the only one."""
 
 
 @app.command("eval")
@@ -138,6 +133,14 @@ def _show_paired(found: Paired) -> None:
         f"McNemar p = {found.p_value:.3f}",
         markup=False,
     )
+
+
+app.command("zoo")(cli_engine.zoo)
+app.command("kernels")(cli_engine.kernels)
+app.command("models")(cli_engine.models)
+app.command("compare")(cli_engine.compare_)
+app.command("profile")(cli_engine.profile_)
+app.command("tables")(cli_engine.tables)
 
 
 def main() -> None:

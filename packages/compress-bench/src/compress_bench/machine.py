@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 from compress_tensor.native.library import isa
 
+PACKAGES = ("numpy", "onnxruntime")  #: whose versions are part of every result
 
-def describe() -> dict[str, str]:
+
+def describe(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Return what a reader needs to know to compare a result."""
     found = {
         "processor": _processor(),
@@ -19,7 +22,7 @@ def describe() -> dict[str, str]:
         "system": platform.system(),
         "python": platform.python_version(),
     }
-    for package in ("numpy", "onnxruntime"):
+    for package in packages:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -1,8 +1,8 @@
-"""What runs a model: our engine or onnxruntime, behind one call."""
+"""What runs a model: our engine, onnxruntime or OpenVINO, behind one call."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ import numpy as np
 
 import compress_tensor
 from compress_export import read_onnx
-from compress_tensor import DType, FileError, MissingExtraError, Value
+from compress_tensor import DType, FileError, MissingExtraError, UnsupportedError, Value
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -21,6 +21,17 @@ class Runtime(str, Enum):
 
     OURS = "ours"
     ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+
+
+#: what each runtime is told besides the number of threads
+CONFIGURATION = {
+    Runtime.OURS: "as it is",
+    Runtime.ONNXRUNTIME: "all optimisations, one inter-op thread, free dimensions fixed, "
+    "threads spin during a run only",
+    Runtime.OPENVINO: "latency hint, one stream, static shapes, inputs shared, "
+    "precision f32 (bf16 where that is measured), no pinning",
+}
 
 
 class Runner(Protocol):
@@ -35,8 +46,14 @@ class Runner(Protocol):
 class Ours:
     """A model in our engine."""
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self.session = compress_tensor.compile(read_onnx(path), threads=threads)
+    def __init__(self, path: Path, threads: int, *, bf16: bool = False) -> None:
+        options: dict[str, Any] = {"precision": "bf16"} if bf16 else {}
+        try:
+            self.session = compress_tensor.compile(read_onnx(path), threads=threads, **options)
+        except TypeError as error:
+            if not bf16:
+                raise
+            raise UnsupportedError("our engine has no bfloat16 products yet") from error
         self.inputs = self.session.inputs
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -47,7 +64,7 @@ class Ours:
 class OnnxRuntime:
     """A model in onnxruntime, as it is installed: all optimisations, CPU."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, sizes: Mapping[str, int] | None = None) -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -61,6 +78,8 @@ class OnnxRuntime:
         # Its threads spin for work during a run, as they do by default, but not after it: they
         # would take a core from whatever is measured next in this process.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        for symbol, size in (sizes or {}).items():
+            options.add_free_dimension_override_by_name(symbol, size)
         try:
             self.session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
@@ -77,6 +96,60 @@ class OnnxRuntime:
         return dict(zip(self._outputs, self.session.run(None, dict(feeds)), strict=True))
 
 
+class OpenVino:
+    """A model in OpenVINO's CPU plugin, for latency."""
+
+    def __init__(
+        self,
+        path: Path,
+        threads: int,
+        shapes: Mapping[str, Sequence[int]] | None = None,
+        *,
+        bf16: bool = False,
+    ) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise MissingExtraError(
+                "openvino is not installed; install compress-bench[rivals]"
+            ) from error
+        core = openvino.Core()
+        if bf16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise UnsupportedError("OpenVINO has no bfloat16 on this processor")
+        try:
+            model = core.read_model(str(path))
+            if shapes:
+                model.reshape({name: list(shape) for name, shape in shapes.items()})
+            compiled = core.compile_model(
+                model,
+                "CPU",
+                {
+                    "PERFORMANCE_HINT": "LATENCY",
+                    "NUM_STREAMS": 1,
+                    "INFERENCE_NUM_THREADS": threads,
+                    "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+                    "ENABLE_CPU_PINNING": False,
+                },
+            )
+        except RuntimeError as error:
+            raise FileError(f"OpenVINO cannot load {path}: {error}") from error
+        self.inputs = [
+            Value(
+                port.get_any_name(),
+                DType.of(port.get_element_type().to_dtype()),
+                tuple(d.get_length() if d.is_static else None for d in port.get_partial_shape()),
+            )
+            for port in compiled.inputs
+        ]
+        self._names = [sorted(port.get_names()) for port in compiled.outputs]
+        self._request = compiled.create_infer_request()
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute all outputs, each under every name that it has here."""
+        found = self._request.infer(dict(feeds), share_inputs=True)
+        return {name: found[i] for i, names in enumerate(self._names) for name in names}
+
+
 _TYPES = {
     "tensor(float)": DType.FLOAT32,
     "tensor(float16)": DType.FLOAT16,
@@ -89,11 +162,44 @@ _TYPES = {
 }
 
 
-def load(path: Path, runtime: Runtime, threads: int) -> Runner:
+def load(
+    path: Path,
+    runtime: Runtime,
+    threads: int,
+    *,
+    feeds: Mapping[str, Array] | None = None,
+    bf16: bool = False,
+) -> Runner:
     """Return the model ready to run.
+
+    Args:
+        path: an ONNX file.
+        runtime: what runs it.
+        threads: how many a run may use.
+        feeds: the only inputs that it will see: a runtime may then settle on their shapes.
+        bf16: products in bfloat16 instead of float32.
 
     Raises:
         FileError: if it cannot be loaded.
         MissingExtraError: if that runtime is not installed.
+        UnsupportedError: if it cannot compute in bfloat16.
     """
-    return Ours(path, threads) if runtime is Runtime.OURS else OnnxRuntime(path, threads)
+    if runtime is Runtime.OURS:
+        return Ours(path, threads, bf16=bf16)
+    if runtime is Runtime.OPENVINO:
+        shapes = None if feeds is None else {name: a.shape for name, a in feeds.items()}
+        return OpenVino(path, threads, shapes, bf16=bf16)
+    if bf16:
+        raise UnsupportedError("onnxruntime has no bfloat16 products on x86")
+    sizes = None if feeds is None else sizes_of(read_onnx(path).inputs, feeds)
+    return OnnxRuntime(path, threads, sizes)
+
+
+def sizes_of(inputs: Sequence[Value], feeds: Mapping[str, Array]) -> dict[str, int]:
+    """Return what the feeds make of each symbol in the shapes of the inputs."""
+    return {
+        dim: size
+        for value in inputs
+        for dim, size in zip(value.shape or (), feeds[value.name].shape, strict=False)
+        if isinstance(dim, str)
+    }

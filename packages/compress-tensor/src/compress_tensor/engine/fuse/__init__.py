@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...graph.graph import Array, Node
 from ...graph.rules.registry import Info
+from .attention import attention
 from .gelu import gelu
 from .layer_norm import layer_norm
 from .match import Matcher
@@ -17,4 +18,5 @@ def fuse(nodes: list[Node], infos: dict[str, Info], constants: dict[str, Array])
     What only the pattern read is left behind unread; `without_dead` removes it.
     """
     matcher = Matcher(nodes, infos, constants)
-    return [layer_norm(matcher, node) or gelu(matcher, node) or node for node in nodes]
+    fusions = (layer_norm, gelu, attention)
+    return [next(filter(None, (f(matcher, node) for f in fusions)), node) for node in nodes]

@@ -7,6 +7,7 @@ constant (`Number`, `Constant`), or an operator with patterns for its inputs, as
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -44,9 +45,11 @@ class Matcher:
     infos: dict[str, Info]
     constants: dict[str, Array]
     producers: dict[str, Node] = field(init=False)
+    readers: Counter[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.producers = {out: node for node in self.nodes for out in node.outputs if out}
+        self.readers = Counter(name for node in self.nodes for name in node.inputs if name)
 
     def match(
         self, pattern: Pattern, name: str, bound: Bindings | None = None

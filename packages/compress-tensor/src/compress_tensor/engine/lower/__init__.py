@@ -2,6 +2,7 @@
 
 from ..registry import LOWERINGS, NotLowered
 from . import (
+    attention,
     codes,
     conv,
     elementwise,
@@ -22,6 +23,7 @@ from . import (
 __all__ = [
     "LOWERINGS",
     "NotLowered",
+    "attention",
     "codes",
     "conv",
     "elementwise",

@@ -1,0 +1,76 @@
+"""Start-up and memory of a runtime, in a process that does nothing else.
+
+    python -m compress_bench.startup RUNTIME MODEL FEEDS THREADS BF16
+
+prints JSON: seconds to load and compile, seconds of the first run, resident bytes before loading
+(interpreter and libraries imported) and at their peak.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from compress_tensor import UnsupportedError
+
+from .runtimes import Runtime, load
+from .subjects import load_feeds
+
+
+def start(
+    runtime: Runtime, model: Path, feeds: Path, threads: int, *, bf16: bool = False
+) -> dict[str, Any]:
+    """Return what a process of its own measures.
+
+    Raises:
+        UnsupportedError: if that process fails.
+    """
+    command = [sys.executable, "-m", "compress_bench.startup", runtime.value]
+    command += [str(model), str(feeds), str(threads), str(int(bf16))]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = [line for line in made.stdout.splitlines() if line.startswith("{")]
+    if made.returncode or not lines:
+        last = (made.stderr.strip().splitlines() or ["no output"])[-1]
+        raise UnsupportedError(f"{runtime.value} does not start: {last}")
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
+
+
+def _resident(field: str) -> int:
+    """Return VmRSS or VmHWM in bytes (Linux), else 0.
+
+    getrusage's maximum would not do: it is inherited from the process that started this one.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(field + ":"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+def _main() -> None:
+    runtime, model, given, threads, bf16 = sys.argv[1:]
+    feeds = load_feeds(Path(given))
+    if runtime == Runtime.ONNXRUNTIME.value:
+        import onnxruntime  # noqa: F401
+    elif runtime == Runtime.OPENVINO.value:
+        import openvino  # noqa: F401
+    before = _resident("VmRSS")
+    begin = time.perf_counter()
+    runner = load(Path(model), Runtime(runtime), int(threads), feeds=feeds, bf16=bf16 == "1")
+    loaded = time.perf_counter()
+    runner.run(feeds)
+    ready = time.perf_counter()
+    found = {"load": loaded - begin, "first": ready - loaded}
+    found |= {"before": before, "peak": _resident("VmHWM")}
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    _main()

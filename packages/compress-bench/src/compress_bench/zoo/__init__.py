@@ -1,0 +1,16 @@
+"""Networks that everybody measures on, written out after their papers, with seeded weights.
+
+::
+
+    graph = build("resnet50")
+    write_onnx(graph, "resnet50.onnx")
+
+They compute what the real ones compute, at their speed; what they say is random.
+"""
+
+from __future__ import annotations
+
+from .registry import NETWORKS, Network, build, feeds_for, network
+from .weights import Blank, Seeded, Weights
+
+__all__ = ["NETWORKS", "Blank", "Network", "Seeded", "Weights", "build", "feeds_for", "network"]

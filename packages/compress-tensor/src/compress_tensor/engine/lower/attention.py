@@ -1,0 +1,60 @@
+"""Fused attention: one record instead of products, scale, mask and softmax."""
+
+from __future__ import annotations
+
+from math import frexp
+
+from ...backend.reference.fused import ATTENTION, DOMAIN
+from ...graph.graph import Node
+from ..lowering import Layout, Lowering
+from ..registry import lower
+from ..view import View, row_major, strides_in_order
+from .matrix import rows
+
+_NONE, _MULTIPLY, _DIVIDE = range(3)  #: as in libcore/src/attention/attention.h
+_RANK = 4
+#: heads that a Transpose and a Reshape put side by side again
+_SIDE_BY_SIDE = (0, 2, 1, 3)
+
+
+@lower(ATTENTION, domain=DOMAIN)
+def attention(ctx: Lowering, node: Node) -> None:
+    """Plan what `engine.fuse.attention` made."""
+    q, k, v = (_padded(ctx.view(name)) for name in node.inputs[:3])
+    keys = k.transpose((0, 1, 3, 2))
+    mask = None
+    if ctx.optional(node, 3):
+        mask = _padded(ctx.view(node.inputs[3])).expand((*q.shape[:3], keys.shape[2]))
+    result = ctx.output(node.outputs[0], _layout(ctx, node.outputs[0]), accepts=_runs)
+    if result.size:
+        out = _padded(result)
+        ctx.emit("attention_f32", [rows(ctx, q), keys, v, mask, out], _scale(node))
+
+
+def _padded(view: View) -> View:
+    while len(view.shape) < _RANK:
+        view = view.insert(0)
+    return view
+
+
+def _runs(view: View) -> bool:
+    return view.shape[-1] <= 1 or view.strides[-1] == 1
+
+
+def _layout(ctx: Lowering, name: str) -> Layout:
+    """Return tokens outside heads where that is what the next node makes of the result."""
+    reader = ctx.only_consumer(name)
+    if reader is None or reader.op != "Transpose" or reader.domain:
+        return row_major
+    order = tuple(reader.attributes.get("perm") or ())
+    return (lambda shape: strides_in_order(shape, order)) if order == _SIDE_BY_SIDE else row_major
+
+
+def _scale(node: Node) -> tuple[int, float]:
+    """Return how the scores are scaled; by a power of two is the same as times its inverse."""
+    divisor, factor = (float(node.attributes.get(name, 0.0)) for name in ("divisor", "factor"))
+    if divisor and abs(frexp(divisor)[0]) == 0.5:
+        return _MULTIPLY, 1.0 / divisor
+    if divisor:
+        return _DIVIDE, divisor
+    return (_MULTIPLY, factor) if factor else (_NONE, 1.0)
