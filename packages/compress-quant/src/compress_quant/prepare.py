@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from compress_tensor import CompressError, DType, Graph, InputError
-from compress_tensor.engine.fuse import fuse
+from compress_tensor.engine.fuse import SPELLED_OUT, fuse
 from compress_tensor.graph.infer import infer
 from compress_tensor.graph.passes import (
     fold_batch_norm,
@@ -81,5 +81,5 @@ def _spelled_out(graph: Graph) -> Graph:
     found = graph.copy()
     if any(infos[v.name].dtype is not DType.FLOAT32 for v in graph.outputs):
         return found
-    found.nodes = [node.copy() for node in fuse(found.nodes, infos, found.constants)]
+    found.nodes = [node.copy() for node in fuse(found.nodes, infos, found.constants, SPELLED_OUT)]
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...graph.graph import Array, Node
 from ...graph.rules.registry import Info
 from .attention import attention
@@ -9,14 +11,22 @@ from .gelu import gelu
 from .layer_norm import layer_norm
 from .match import Matcher
 
-__all__ = ["fuse"]
+__all__ = ["SPELLED_OUT", "fuse"]
+
+Fusion = Callable[[Matcher, Node], Node | None]
+#: what becomes an operator of ONNX that every consumer knows
+SPELLED_OUT: tuple[Fusion, ...] = (layer_norm, gelu)
 
 
-def fuse(nodes: list[Node], infos: dict[str, Info], constants: dict[str, Array]) -> list[Node]:
+def fuse(
+    nodes: list[Node],
+    infos: dict[str, Info],
+    constants: dict[str, Array],
+    fusions: tuple[Fusion, ...] = (*SPELLED_OUT, attention),
+) -> list[Node]:
     """Return the nodes with the root of each pattern replaced by the fused operator.
 
     What only the pattern read is left behind unread; `without_dead` removes it.
     """
     matcher = Matcher(nodes, infos, constants)
-    fusions = (layer_norm, gelu, attention)
     return [next(filter(None, (f(matcher, node) for f in fusions)), node) for node in nodes]
