@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from ...backend.reference.common import axis_of, scalar
+from ...backend.reference.fused import ATTENTION as FUSED_ATTENTION
+from ...backend.reference.fused import DOMAIN as FUSED
 from ...dtype import DType
 from ...errors import ShapeError
 from ..graph import Attribute
 from .common import INDICES, broadcast_shapes, require, require_type, result, same_type
+from .linear import matmul
 from .registry import Info, rule
 
 
@@ -208,3 +211,21 @@ def stft(
     count = (signal.dims[1] - size) // step + 1
     bins = size // 2 + 1 if onesided else size
     return result(DType(signal.dtype), (signal.dims[0], count, bins, 2))
+
+
+@rule(FUSED_ATTENTION, domain=FUSED)
+def fused_attention(
+    Q: Info,
+    K: Info,
+    V: Info,
+    mask: Info | None = None,
+    *,
+    divisor: float = 0.0,
+    factor: float = 0.0,
+) -> Info:
+    """As the two products that it is made of; K has its keys in columns."""
+    scores = matmul(Q, K)
+    if mask is not None:
+        fits = tuple(broadcast_shapes(scores.dims, mask.dims)) == scores.dims
+        require(fits, f"a mask of shape {mask.dims} does not fit scores of {scores.dims}")
+    return matmul(scores, V)
