@@ -58,10 +58,10 @@ def work(tmp_path, rng):
     return tmp_path
 
 
-def command(monkeypatch, folder, *words):
-    """Run ``compress-quant static`` in a folder; return its status."""
+def command(monkeypatch, folder, *words, name="static"):
+    """Run ``compress-quant static`` (or another one) in a folder; return its status."""
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["compress-quant", "static", *map(str, words)])
+    monkeypatch.setattr(sys, "argv", ["compress-quant", name, *map(str, words)])
     with pytest.raises(SystemExit) as caught:
         cli.main()
     return caught.value.code
@@ -203,3 +203,51 @@ def test_a_full_disk_leaves_nothing_behind(work, monkeypatch, capsys):
     assert 2 == status
     assert "No space left" in capsys.readouterr().err
     assert before == listing(work)
+
+
+QAT = ("m.onnx", "-o", "q.onnx", "--epochs", "2", "--batch", "4", "--lr", "0.01")
+
+
+def test_training_with_quantization(work, monkeypatch, capsys):
+    """Model, ledger and certificate; a second run goes on from the checkpoint's end: same bytes."""
+    words = (*QAT, "--data", "labelled.npz", "--weight-bits", "4", "--augment", "crop,flip")
+    more = ("--validate", "labelled.npz", "--checkpoint", "c.ckpt")
+    found = []
+    for _ in range(2):
+        assert command(monkeypatch, work, *words, *more, name="qat") == 0
+        found.append((work / "q.onnx").read_bytes())
+    (work / "c.ckpt").unlink()
+    assert command(monkeypatch, work, *words, *more, name="qat") == 0
+    found.append((work / "q.onnx").read_bytes())
+
+    assert found[0] == found[1] == found[2]
+    history = json.loads((work / "q.ledger.json").read_text())["history"]
+    assert [set(record) for record in history] == [{"loss", "lr", "accuracy"}] * 2
+    comparisons = json.loads((work / "q.certificate.json").read_text())["comparisons"]
+    assert all(each["agrees"] for each in comparisons if each["codes"])
+    graph = read_onnx(work / "q.onnx")
+    assert not [node for node in graph.nodes if node.domain]
+    assert "epoch 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--data", "d.npy"), "the data set has no labels"),
+        (("--data", "labelled.npz", "--weight-bits", "1"), "weight_bits must be from 2 to 8"),
+        (("--data", "labelled.npz", "--augment", "rotate"), "no augmentation 'rotate'"),
+        (("--data", "labelled.npz", "--lr", "-1"), "learning rate must be positive"),
+        (("--data", "labelled.npz", "--lr", "1e30"), "NaN or infinite elements after training"),
+        (("--data", "absent.npz"), "absent.npz does not exist"),
+        (("--data", "labelled.npz", "--validate", "d.npy"), "no labels"),
+    ],
+)
+def test_what_training_refuses(words, sentence, work, monkeypatch, capsys):
+    """One sentence, status 2, nothing written."""
+    before = listing(work)
+
+    assert command(monkeypatch, work, *QAT, *words, name="qat") == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert sentence in error
+    assert "Traceback" not in error
+    assert listing(work) == before

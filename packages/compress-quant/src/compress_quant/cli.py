@@ -1,32 +1,28 @@
-"""The command ``compress-quant``: static."""
+"""The command ``compress-quant``: static, qat."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from compress_autograd.data import open_dataset, preset
 from compress_export import read_onnx
 from compress_export.onnx_write import to_bytes
-from compress_tensor import InputError
 from compress_tensor.console import run
-from compress_tensor.files import write_atomically
 
 from .calibration import Samples
-from .certificate import Certificate, certify
-from .ledger import FLOAT, Ledger
+from .certificate import certify
+from .cli_output import check_outputs, json_bytes, show, write
+from .cli_qat import qat
 from .observe import Observer, parse_bytes
 from .recipe import Recipe
 from .recipe_file import load_recipe
@@ -43,11 +39,6 @@ _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 
 SAMPLES = 256  #: where --samples does not say more; the ledger says how certain that is
-
-
-@app.callback()
-def _root() -> None:
-    """Keep ``static`` a command of its own while it is the only one."""
 
 
 @app.command()
@@ -100,7 +91,7 @@ def static(
     chosen = dataclasses.replace(chosen, **{k: v for k, v in given.items() if v is not None})
     ledger = ledger or output.with_suffix(".ledger.json")
     proof = output.with_suffix(".certificate.json")
-    _check_outputs(model, [output, ledger, proof])
+    check_outputs(model, [output, ledger, proof])
     graph = read_onnx(model)
     feeds = Samples(graph, open_dataset(data), preset(preprocess), samples)
     with _bar() as progress:
@@ -111,16 +102,22 @@ def static(
             found = certify(quantized, [feeds.first()], threads=threads, progress=status.update)
         if embed:
             quantized.metadata["compress_certificate"] = json.dumps(found.as_json())
-    files: dict[Path, bytes] = {output: to_bytes(quantized), ledger: _json(decided.as_json())}
+    files: dict[Path, bytes] = {
+        output: to_bytes(quantized),
+        ledger: json_bytes(decided.as_json()),
+    }
     if found is not None:
-        files[proof] = _json(found.as_json())
-    _write(files)
+        files[proof] = json_bytes(found.as_json())
+    write(files)
     if as_json:
         report = {"ledger": decided.as_json()}
         report |= {"certificate": found.as_json()} if found else {}
         print(json.dumps(report, indent=2))
     else:
-        _show(decided, found, model, output)
+        show(decided, found, model, output)
+
+
+app.command()(qat)
 
 
 def main() -> None:
@@ -130,33 +127,6 @@ def main() -> None:
 
 def _list(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1).encode() + b"\n"
-
-
-def _check_outputs(model: Path, outputs: Sequence[Path]) -> None:
-    """Refuse early what would fail after minutes of work."""
-    real = [os.path.realpath(path) for path in (model, *outputs)]
-    if len(set(real)) < len(real):
-        twice = next(p for p in outputs if real.count(os.path.realpath(p)) > 1)
-        raise InputError(f"{twice} is named twice, or is the model itself; choose another name")
-    for path in outputs:
-        folder = Path(os.path.realpath(path)).parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise InputError(f"{path} cannot be written: {folder} is not a folder one may write to")
-
-
-def _write(files: dict[Path, bytes]) -> None:
-    """Write all files or none."""
-    with ExitStack() as stack:
-        opened = [stack.enter_context(write_atomically(path)) for path in files]
-        for file, content in zip(opened, files.values(), strict=True):
-            file.write(content)
-        for file in opened:  # a full disk shows here, before any name is taken
-            file.flush()
-            os.fsync(file.fileno())
 
 
 @contextmanager
@@ -177,20 +147,3 @@ def _bar() -> Iterator[Any]:
             bar.update(tasks[step], completed=done, total=total)
 
         yield progress
-
-
-def _show(decided: Ledger, found: Certificate | None, model: Path, output: Path) -> None:
-    table = Table("node", "operator", "form", "how, or why not")
-    for d in decided.decisions:
-        style = "yellow" if d.form == FLOAT and d in decided.left_in_floats() else None
-        table.add_row(escape(d.node), d.op, d.form, escape(d.how or d.why), style=style)
-    _out.print(table)
-    _out.print(decided.summary(), markup=False)
-    for way, decibels in decided.tried.items():
-        _out.print(f"  tried {way}: {decibels:.1f} dB", markup=False)
-    for warning in decided.warnings:
-        _out.print(f"warning: {warning}", markup=False)
-    for line in found.lines() if found else ():
-        _out.print(line, markup=False)
-    before, after = model.stat().st_size, output.stat().st_size
-    _out.print(f"{output}: {after / 1e6:.2f} MB, was {before / 1e6:.2f} MB", markup=False)

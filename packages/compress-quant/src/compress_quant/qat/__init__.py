@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from .convert import convert
 from .fake import OPERATORS, FakeQuantize
-from .prepare import Method, prepare_qat, scale_names
+from .prepare import Method, prepare_qat, scale_names, trainable_names
 
-__all__ = ["OPERATORS", "FakeQuantize", "Method", "convert", "prepare_qat", "scale_names"]
+__all__ = [
+    "OPERATORS",
+    "FakeQuantize",
+    "Method",
+    "convert",
+    "prepare_qat",
+    "scale_names",
+    "trainable_names",
+]

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from compress_autograd.trainable import trainable_constants
 from compress_tensor import Graph, InputError, Node
+from compress_tensor.graph.rename import renamed
 
 from ..affine import AffineParams
 from ..insert import Numbers, Writer
@@ -101,6 +103,16 @@ def scale_names(graph: Graph) -> list[str]:
     """Return the constants that hold learned scales, each once."""
     found = [n.inputs[1] for n in graph.nodes if is_fake(n) and len(n.inputs) > 1]
     return list(dict.fromkeys(found))
+
+
+def trainable_names(graph: Graph) -> list[str]:
+    """Return what is trained: weights and biases of the original, and the learned scales."""
+    scales = set(scale_names(graph))
+    plain = graph.copy()
+    names = {n.outputs[0]: n.inputs[0] for n in graph.nodes if is_fake(n) or is_fake_bias(n)}
+    plain.nodes = [renamed(n, names) for n in graph.nodes if not (is_fake(n) or is_fake_bias(n))]
+    weights = set(trainable_constants(plain))
+    return [name for name in graph.constants if name in weights or name in scales]
 
 
 def is_fake(node: Node) -> bool:
