@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-MINIMUM = 2e-4  #: seconds one sample lasts at least; shorter calls are repeated within it
+MINIMUM = 2e-4  #: seconds one sample lasts at least; unless told; shorter calls are repeated
 WARM_UP = 3
 PAUSE = 0.01  #: seconds between samples: longer than any known runtime's threads spin
 
@@ -19,6 +19,7 @@ def interleave(
     *,
     samples: int = 20,
     seconds: float = 10.0,
+    minimum: float = MINIMUM,
 ) -> dict[str, list[float]]:
     """Return the seconds per call of each candidate.
 
@@ -26,6 +27,7 @@ def interleave(
         candidates: what to call, by name.
         samples: how many times each is measured, at least 5.
         seconds: stop early (never below 5 samples) when all together took longer.
+        minimum: seconds one sample lasts at least.
     """
     loops = {}
     for name, call in candidates.items():
@@ -34,7 +36,7 @@ def interleave(
         start = time.perf_counter()
         call()
         once = time.perf_counter() - start
-        loops[name] = max(1, round(MINIMUM / max(once, 1e-9)))
+        loops[name] = max(1, round(minimum / max(once, 1e-9)))
     found: dict[str, list[float]] = {name: [] for name in candidates}
     begin = time.perf_counter()
     for n in range(samples):

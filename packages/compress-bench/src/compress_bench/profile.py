@@ -31,6 +31,8 @@ _UNITS = {
     "gru": Unit.FP32,
     "rnn": Unit.FP32,
     "attention_f32": Unit.FP32,
+    "gemm_bf16": Unit.BF16,
+    "conv_bf16": Unit.BF16,
     "gemm_s8": Unit.INT8,
     "conv_s8": Unit.INT8,
     "depthwise_s8": Unit.INT8,
@@ -130,6 +132,8 @@ def by_kernel(lines: Sequence[Line]) -> list[Line]:
 def limit_of(record: Record, limits: Limits) -> float:
     """Return the seconds that the hardware needs at least for a record."""
     views = [view for view in record.operands if view is not None]
+    if record.kernel == "gather":
+        views = [views[-1], views[-1], *views[1:-1]]  # of the table, what is taken
     # A view that repeats elements reads each of them once.
     moved = sum(_elements(view) * view.itemsize for view in views) / limits.bandwidth
     unit = _UNITS.get(record.kernel)
@@ -154,6 +158,8 @@ def _macs(record: Record) -> int:
         return steps * batch * (prod(second.shape) + prod(recurrent.shape))
     out = record.operands[-1]
     assert out is not None
+    if record.kernel.startswith("attention"):
+        return prod(first.shape[:3]) * second.shape[2] * (first.shape[3] + out.shape[3])
     if record.kernel.startswith("gemm"):
         return prod(out.shape) * first.shape[-1]
     if record.kernel.startswith("conv"):

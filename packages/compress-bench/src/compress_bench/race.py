@@ -12,6 +12,8 @@ from .statistics import ratio_interval, summarize
 OURS = "ours"
 PEAK = "peak"
 SAMPLES = 20
+#: seconds one sample lasts at least: threads that sleep are awake for most of it
+_MINIMUM = 2e-3
 #: significant digits of a stored time
 _DIGITS = 5
 
@@ -42,7 +44,7 @@ def race(
     if peak is not None:
         calls[PEAK] = peak
     try:
-        found = interleave(calls, samples=samples, seconds=seconds)
+        found = interleave(calls, samples=samples, seconds=seconds, minimum=_MINIMUM)
     finally:
         if peak is not None:
             peak.close()
@@ -68,9 +70,23 @@ def against(cell: Cell, peer: str) -> tuple[float, float, float] | None:
     return ratio_interval(seconds[peer], seconds[OURS])
 
 
-def fraction(cell: Cell, name: str = OURS) -> float | None:
-    """Return which part of the measured peak a candidate reaches, each at its best."""
-    if name not in cell["seconds"] or not cell.get("peak"):
+def peaks_of(cells: Mapping[str, Cell]) -> dict[tuple[str, int], float]:
+    """Return the best peak that a run saw, by type and threads.
+
+    Neighbours on the machine can only lower one: each cell has its own, and the best is nearest.
+    """
+    found: dict[tuple[str, int], float] = {}
+    for cell in cells.values():
+        if "peak" in cell:
+            key = cell["unit"], cell["threads"]
+            found[key] = max(found.get(key, 0.0), float(cell["peak"]))
+    return found
+
+
+def fraction(cell: Cell, peaks: Mapping[tuple[str, int], float]) -> float | None:
+    """Return which part of the measured peak ours reaches at its best."""
+    peak = peaks.get((cell["unit"], cell["threads"]))
+    if OURS not in cell["seconds"] or peak is None:
         return None
-    rate: float = cell["operations"] / summarize(cell["seconds"][name]).best
-    return rate / float(cell["peak"])
+    rate: float = cell["operations"] / summarize(cell["seconds"][OURS]).best
+    return rate / peak

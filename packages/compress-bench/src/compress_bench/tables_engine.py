@@ -7,7 +7,7 @@ from math import exp, log
 from typing import Any
 
 from .profile import Line
-from .race import OURS, against, best_peer, fraction
+from .race import OURS, against, best_peer, fraction, peaks_of
 from .runtimes import CONFIGURATION
 from .statistics import summarize
 from .tables import _head, _row
@@ -25,7 +25,10 @@ def markdown(
     lines += ["Made by `compress-bench models`, `kernels` and `profile`.  Times are medians of"]
     lines += ["interleaved runs (A B A B), best runs in brackets; ratio: the fastest rival's time"]
     lines += ["by ours, above 1 we are faster, with its 95 % bootstrap interval; peak: the part of"]
-    lines += ["the measured limit of the instruction set that we reach at our best.", ""]
+    lines += [
+        "the limit of the instruction set, measured in the same run, that we reach at our best.",
+        "",
+    ]
     for title, state in (("models", models), ("kernels", kernels)):
         if state is not None:
             described = ", ".join(f"{k} {v}" for k, v in state["machine"].items())
@@ -50,7 +53,7 @@ def markdown(
 
 
 def _models(cells: Cells) -> list[str]:
-    rivals = _rivals(cells)
+    rivals, peaks = _rivals(cells), peaks_of({k: dict(c) for k, c in cells.items()})
     columns = ("network", "type", "batch", "threads", "ours ms", *(f"{n} ms" for n in rivals))
     lines = _head(*columns, "ratio", "peak", "outputs differ")
     for cell in cells.values():
@@ -64,7 +67,7 @@ def _models(cells: Cells) -> list[str]:
                 *place,
                 *(_time(cell, name, 1e3) for name in (OURS, *rivals)),
                 _ratio(cell),
-                _percent(fraction(cell)),  # type: ignore[arg-type]
+                _percent(fraction(dict(cell), peaks)),
                 "" if differ is None else f"{differ:.1e}",
             )
         )
@@ -72,7 +75,7 @@ def _models(cells: Cells) -> list[str]:
 
 
 def _kernels(cells: Cells) -> list[str]:
-    rivals = _rivals(cells)
+    rivals, peaks = _rivals(cells), peaks_of({k: dict(c) for k, c in cells.items()})
     columns = ("m x k x n", "type", "threads", "ours us", *(f"{n} us" for n in rivals))
     lines = _head(*columns, "ratio", "peak")
     for cell in cells.values():
@@ -86,7 +89,7 @@ def _kernels(cells: Cells) -> list[str]:
                 cell["threads"],
                 *(_time(cell, name, 1e6) for name in (OURS, *rivals)),
                 _ratio(cell),
-                _percent(fraction(cell)),  # type: ignore[arg-type]
+                _percent(fraction(dict(cell), peaks)),
             )
         )
     return lines
