@@ -11,7 +11,7 @@ from compress_tensor import DType, Graph, InputError, Value
 from .affine import Array
 
 #: samples that are read at a time; two such batches are in memory
-BATCH = 4
+BATCH = 16
 
 
 class Samples:

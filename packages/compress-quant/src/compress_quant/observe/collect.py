@@ -10,17 +10,15 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from math import gcd
 
 import numpy as np
 
 from compress_tensor import CompressError, DType, Graph, InputError, compile  # noqa: A004
-from compress_tensor.counting import row_extremes
 from compress_tensor.graph.infer import infer
 
 from ..affine import Array
+from .counter import Counters
 from .histogram import BINS
 from .memory import Budget
 from .statistics import Statistics
@@ -28,8 +26,6 @@ from .statistics import Statistics
 Feeds = Mapping[str, Array]
 Progress = Callable[[int], None]
 
-#: values of one sample that are counted; the extremes come from all of them
-MOST_VALUES = 1 << 14
 #: samples that are kept, for comparing quantized networks with the float one
 KEPT = 32
 #: batches larger than this gain no speed
@@ -61,22 +57,6 @@ class Observation:
             yield {name: np.concatenate([s[name] for s in part]) for name in part[0]}
 
 
-class Spare:
-    """The arrays of the last batch, written again by the next one if its inputs have its shapes."""
-
-    def __init__(self) -> None:
-        self._shapes: list[tuple[int, ...]] = []
-        self._arrays: dict[str, Array] = {}
-
-    def arrays(self, feeds: Feeds) -> Mapping[str, Array]:
-        """Return the arrays that fit these feeds."""
-        return self._arrays if self._shapes == [a.shape for a in feeds.values()] else {}
-
-    def keep(self, feeds: Feeds, values: dict[str, Array]) -> None:
-        """Take the values that these feeds gave."""
-        self._shapes, self._arrays = [a.shape for a in feeds.values()], values
-
-
 def observe(
     graph: Graph,
     data: Iterable[Feeds],
@@ -95,7 +75,7 @@ def observe(
         data: feeds, each of one or more samples.
         names: inputs or intermediate values, float32.
         memory: bytes of memory that the process may have in use; None: no limit.
-        threads: of the engine.
+        threads: how many to use; results do not depend on it.
         bins: of each histogram.
         keep: samples to keep.
         progress: told the number of samples done.
@@ -105,71 +85,39 @@ def observe(
             memory does not suffice for one sample.
     """
     names = list(dict.fromkeys(names))
-    found = Observation({name: Statistics(bins) for name in names})
-    session = compile(graph, threads=threads)
+    found = Observation({})
     kept: list[tuple[int, int, dict[str, Array]]] = []
-    budget: Budget | None = None
-    workers = ThreadPoolExecutor(threads)  # each value has statistics of its own
-
-    spare = Spare()
-
-    def count(part: Feeds, group: Sequence[str], keys: Sequence[int]) -> None:
-        values = session.run(part, outputs=group, into={} if alone else spare.arrays(part))
-        # A list: errors come out, the first in the order of names.
-        list(workers.map(lambda name: _count(found, name, values[name], keys), values))
-        if not alone:
-            spare.keep(part, values)
-
-    for feeds in data:
-        _check(graph, feeds, found.samples)
-        if budget is None:
-            found.rows = _has_rows(graph, feeds)
-            single = dict(next(_split(feeds, 1))) if found.rows else dict(feeds)
-            budget = Budget.plan(graph, single, names, memory, keep, bins)
-            # A value without a row per sample is only told apart when samples come alone.
-            alone = not found.rows or not _leading_rows(graph, single, names)
-            rows_at_once = 1 if alone else min(budget.rows, MOST_ROWS)
-        for part in _split(feeds, rows_at_once) if found.rows else [feeds]:
-            rows = len(next(iter(part.values()))) if found.rows else 1
-            keys = [_hash(part, row if found.rows else None) for row in range(rows)]
-            for group in budget.groups:
-                count(part, group, keys)
-            for row, key in enumerate(keys):
-                one = {n: a[row : row + 1] if found.rows else a for n, a in part.items()}
-                _keep(kept, keep, key, found.samples + row, one)
-            found.samples += rows
-            progress(found.samples)
-    if not found.samples:
-        raise InputError("the calibration data are empty; nothing can be observed")
+    counters: Counters | None = None
+    try:
+        for feeds in data:
+            _check(graph, feeds, found.samples)
+            if counters is None:
+                found.rows = _has_rows(graph, feeds)
+                single = dict(next(_split(feeds, 1))) if found.rows else dict(feeds)
+                budget = Budget.plan(graph, single, names, memory, keep, bins)
+                # A value without a row per sample is only told apart when samples come alone.
+                alone = not found.rows or not _leading_rows(graph, single, names)
+                workers = threads if budget.rows >= threads else 1
+                rows_at_once = 1 if alone else min(budget.rows // workers, MOST_ROWS)
+                session = compile(graph, threads=threads if workers == 1 else 1)
+                counters = Counters(session, names, budget.groups, bins, workers, again=not alone)
+            for part in _split(feeds, rows_at_once) if found.rows else [feeds]:
+                rows = len(next(iter(part.values()))) if found.rows else 1
+                keys = [_hash(part, row if found.rows else None) for row in range(rows)]
+                counters.submit(part, keys, found.samples)
+                for row, key in enumerate(keys):
+                    one = {n: a[row : row + 1] if found.rows else a for n, a in part.items()}
+                    _keep(kept, keep, key, found.samples + row, one)
+                found.samples += rows
+                progress(found.samples)
+        if counters is None or not found.samples:
+            raise InputError("the calibration data are empty; nothing can be observed")
+        found.statistics = counters.finish()
+    finally:
+        if counters is not None:
+            counters.close()
     found.kept = [sample for _, _, sample in sorted(kept, key=lambda k: (-k[0], k[1]))]
     return found
-
-
-def _count(found: Observation, name: str, values: Array, keys: Sequence[int]) -> None:
-    """Add one value of the samples of one batch."""
-    rows = values.reshape(len(keys), -1)
-    if not rows.shape[1]:
-        return
-    lows, highs = row_extremes(rows)
-    bad = ~(np.isfinite(lows) & np.isfinite(highs))
-    if bad.any():
-        at = int(bad.argmax())
-        what = "NaN" if np.isnan(rows[at]).any() else "an infinity"
-        raise InputError(
-            f"value {name!r} has {what} for calibration sample {found.samples + at}; "
-            "remove the sample or repair the model"
-        )
-    step = _stride(rows.shape[1])
-    halves = np.array([key & 1 for key in keys])
-    found.statistics[name].add_rows(lows, highs, rows[:, ::step], halves)
-
-
-def _stride(size: int) -> int:
-    """Return a step that visits at most MOST_VALUES elements, of all channels and positions."""
-    step = -(-size // MOST_VALUES)
-    while gcd(step, size) != 1:
-        step += 1
-    return step
 
 
 def _hash(feeds: Feeds, row: int | None) -> int:
