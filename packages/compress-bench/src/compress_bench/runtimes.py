@@ -24,6 +24,9 @@ class Runtime(str, Enum):
     OPENVINO = "openvino"
 
 
+#: what is always installed where tables are made; OpenVINO only where it was asked for
+ALWAYS = (Runtime.OURS, Runtime.ONNXRUNTIME)
+
 #: what each runtime is told besides the number of threads
 CONFIGURATION = {
     Runtime.OURS: "as it is",

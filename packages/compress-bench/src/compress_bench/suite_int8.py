@@ -38,7 +38,7 @@ from .clock import interleave
 from .paired import paired
 from .peers_int8 import CALIBRATORS, nncf_quantize, onnxruntime_static
 from .quality import Quality
-from .runtimes import Array, Runtime, load
+from .runtimes import ALWAYS, Array, Runtime, load
 from .statistics import ratio_interval, summarize
 from .suite_calibration import measure_calibration
 from .suite_models import MODELS, THREADS, Job, example
@@ -128,7 +128,7 @@ def _latency(fp32: Path, int8: Path, threads: int) -> dict[str, Any]:
     feeds = example(read_onnx(fp32).inputs, 1)
     calls: dict[str, Callable[[], object]] = {}
     for form, file in (("fp32", fp32), ("int8", int8)):
-        for runtime in Runtime:
+        for runtime in ALWAYS:
             runner = load(file, runtime, threads)
             calls[f"{form} {runtime.value}"] = partial(runner.run, feeds)
     seconds = interleave(calls, samples=40)

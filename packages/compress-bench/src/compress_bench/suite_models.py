@@ -16,12 +16,11 @@ from compress_tensor import DType, Value
 
 from .clock import interleave
 from .quality import Progress, Quality, evaluate, evaluate_characters, vocabulary_of
-from .runtimes import Array, Runner, Runtime, load
+from .runtimes import ALWAYS, Array, Runner, Runtime, load
 from .statistics import ratio_interval, summarize
 
 THREADS = (1, 2)  #: for latency
 REPEATS = 5
-RUNTIMES = (Runtime.OURS, Runtime.ONNXRUNTIME)
 SEED = 0
 
 
@@ -50,7 +49,7 @@ def measure_model(root: Path, job: Job, progress: Progress) -> dict[str, Any]:
     """Return all that is measured of one model."""
     path = root / "models" / job.file
     found: dict[str, Any] = {"data": job.data, "preprocess": job.preprocess}
-    outcomes = {r.value: _quality(root, job, r, progress) for r in RUNTIMES}
+    outcomes = {r.value: _quality(root, job, r, progress) for r in ALWAYS}
     for name, quality in outcomes.items():
         found[name] = quality.as_json()
     ours, theirs = outcomes["ours"], outcomes["onnxruntime"]
@@ -149,7 +148,7 @@ def difference(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> float:
 
 def latency(path: Path, feeds: dict[str, Array], threads: int) -> dict[str, Any]:
     """Time one run in both engines, in turn."""
-    runners: dict[str, Runner] = {r.value: load(path, r, threads) for r in RUNTIMES}
+    runners: dict[str, Runner] = {r.value: load(path, r, threads) for r in ALWAYS}
     calls = {name: _call(runner, feeds) for name, runner in runners.items()}
     seconds = interleave(calls, samples=40)
     ratio, low, high = ratio_interval(seconds["onnxruntime"], seconds["ours"])
