@@ -183,7 +183,9 @@ def test_full_output(command, model):
 
 
 SLOW_RUN = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from compress_bench import cli, quality
 real = quality.batches
 def batches(*given, **more):

@@ -99,7 +99,7 @@ def observe(
                 alone = not found.rows or not _leading_rows(graph, single, names)
                 workers = threads if budget.rows >= threads else 1
                 rows_at_once = 1 if alone else min(budget.rows // workers, MOST_ROWS)
-                session = compile(graph, threads=threads if workers == 1 else 1)
+                session = compile(graph, threads=threads if workers == 1 else 1, any_strides=True)
                 counters = Counters(session, names, budget.groups, bins, workers, again=not alone)
             for part in _split(feeds, rows_at_once) if found.rows else [feeds]:
                 rows = len(next(iter(part.values()))) if found.rows else 1

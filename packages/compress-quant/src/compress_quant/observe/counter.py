@@ -44,8 +44,8 @@ class Counter:
         session: Session,
         feeds: Feeds,
         groups: Sequence[Sequence[str]],
-        keys: Sequence[int],
-        first: int,
+        halves: Array,
+        numbers: Array,
         *,
         again: bool,
     ) -> None:
@@ -55,8 +55,8 @@ class Counter:
             session: of the network.
             feeds: one batch.
             groups: names to take out together.
-            keys: hashes of its samples.
-            first: number of its first sample.
+            halves: 0 or 1 for each of its samples.
+            numbers: of the samples.
             again: whether shapes follow from the inputs', so that arrays can be filled again.
         """
         shapes = [array.shape for array in feeds.values()]
@@ -65,12 +65,14 @@ class Counter:
         for group in groups:
             values = session.run(feeds, outputs=list(group), into=self._arrays)
             for name in group:
-                self._add(name, values[name], keys, first)
+                self._add(name, values[name], halves, numbers)
             if again and len(groups) == 1:
                 self._arrays = values
 
-    def _add(self, name: str, values: Array, keys: Sequence[int], first: int) -> None:
-        rows = values.reshape(len(keys), -1)
+    def _add(self, name: str, values: Array, halves: Array, numbers: Array) -> None:
+        if values.ndim == 4:  # images lie channels last: so this is no copy
+            values = values.transpose(0, 2, 3, 1)
+        rows = values.reshape(len(halves), -1)
         if not rows.shape[1]:
             return
         lows, highs = row_extremes(rows)
@@ -79,11 +81,10 @@ class Counter:
             at = int(bad.argmax())
             what = "NaN" if np.isnan(rows[at]).any() else "an infinity"
             raise InputError(
-                f"value {name!r} has {what} for calibration sample {first + at}; "
+                f"value {name!r} has {what} for calibration sample {numbers[at]}; "
                 "remove the sample or repair the model"
             )
         step = _stride(rows.shape[1])
-        halves = np.array([key & 1 for key in keys])
         self.statistics[name].add_rows(lows, highs, rows[:, ::step], halves)
 
 
@@ -128,12 +129,18 @@ class Counters:
         """
         while len(self._running) >= len(self._counters):
             self._running.popleft().result()
-        self._running.append(self._pool.submit(self._one, feeds, keys, first))
+        halves = np.array([key & 1 for key in keys])
+        numbers = np.arange(first, first + len(keys))
+        if len(keys) > 1:  # samples of one half side by side are counted without copies
+            order = np.argsort(halves, kind="stable")
+            halves, numbers = halves[order], numbers[order]
+            feeds = {name: array[order] for name, array in feeds.items()}
+        self._running.append(self._pool.submit(self._one, feeds, halves, numbers))
 
-    def _one(self, feeds: Feeds, keys: Sequence[int], first: int) -> None:
+    def _one(self, feeds: Feeds, halves: Array, numbers: Array) -> None:
         counter = self._idle.get()
         try:
-            counter.count(self._session, feeds, self._groups, keys, first, again=self._again)
+            counter.count(self._session, feeds, self._groups, halves, numbers, again=self._again)
         finally:
             self._idle.put(counter)
 

@@ -76,10 +76,12 @@ class Statistics:
         self._low_sum.add(lows)
         self._high_sum.add(highs)
         for half, histogram in enumerate(self.halves):
-            rows = halves == half
-            if rows.any():
-                histogram.widen(float(lows[rows].min()), float(highs[rows].max()))
-                histogram.add(values[rows])
+            rows = np.flatnonzero(halves == half)
+            if not rows.size:
+                continue
+            histogram.widen(float(lows[rows].min()), float(highs[rows].max()))
+            together = int(rows[-1]) - int(rows[0]) + 1 == rows.size
+            histogram.add(values[rows[0] : rows[-1] + 1] if together else values[rows])
 
     def merge(self, other: Statistics) -> None:
         """Count all that another one counted."""

@@ -100,6 +100,7 @@ class Lowering:
     weights: WeightCache
     stable: frozenset[str] = frozenset()
     half: bool = False  #: whether products take bfloat16 operands
+    any_strides: bool = False  #: whether outputs may lie in any order of their dimensions
     steps: list[Step] = field(default_factory=list)
     views: dict[str, View] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
@@ -241,7 +242,7 @@ class Lowering:
             reuse: inputs (same dims) over which an elementwise kernel may write.
         """
         info = self.infos[name]
-        found = self._part_of_concat(name, accepts) or self._result(name, accepts)
+        found = self._part_of_concat(name, accepts) or self._result(name, layout, accepts)
         for other in reuse if found is None else ():
             found = found or self._reused(other, info, accepts)
         if found is None:
@@ -371,7 +372,8 @@ class Lowering:
                 continue
             info = self.infos[name]
             buffer = Buffer(Kind.OUTPUT, self._bytes(info.dims, info.dtype), name)
-            target = View(buffer, 0, info.dtype, info.dims, row_major(info.dims))
+            layout = self.like(name) if self.any_strides else row_major
+            target = View(buffer, 0, info.dtype, info.dims, layout(info.dims))
             if info.dtype.numpy.kind in "OV" and info.dtype is not DType.BFLOAT16:
                 node = Node("Identity", [name], [name])
                 self.steps.append(HostCall(node, (view,), (target,), (), "element type"))
@@ -421,12 +423,13 @@ class Lowering:
         view = self.views[whole].slice(part.axis, part.start, self.infos[name].dims[part.axis])
         return view if accepts(view) else None
 
-    def _result(self, name: str, accepts: Accepts) -> View | None:
+    def _result(self, name: str, layout: Layout, accepts: Accepts) -> View | None:
         if name not in self.outputs:
             return None
         info = self.infos[name]
         buffer = Buffer(Kind.OUTPUT, self._bytes(info.dims, info.dtype), name)
-        view = View(buffer, 0, info.dtype, info.dims, row_major(info.dims))
+        strides = (layout if self.any_strides else row_major)(info.dims)
+        view = View(buffer, 0, info.dtype, info.dims, strides)
         return view if accepts(view) else None
 
     def _reused(self, other: str, info: Info, accepts: Accepts) -> View | None:

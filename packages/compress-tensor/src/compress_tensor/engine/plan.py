@@ -29,6 +29,7 @@ def make_plan(
     arenas: Arenas,
     threads: int,
     half: bool = False,
+    any_strides: bool = False,
 ) -> Plan:
     """Plan the specialised nodes: lowering, memory, programs.
 
@@ -40,6 +41,7 @@ def make_plan(
         arenas: memory for runs, of the session.
         threads: the number for which scratch memory is reserved.
         half: whether products of floats take bfloat16 operands.
+        any_strides: whether outputs may lie in any order of their dimensions.
     """
     wanted = set(outputs)
     nodes = without_dead(part.nodes, wanted)
@@ -47,9 +49,8 @@ def make_plan(
     nodes = without_dead(fuse(nodes, part.infos, part.constants), wanted)
     unknown = {n for n in outputs if part.infos[n].shape is None}
     fixed = [name for name in outputs if name not in unknown]
-    ctx = Lowering(
-        part.infos, part.constants, list(inputs), fixed, nodes, weights, part.stable, half
-    )
+    given = (part.infos, part.constants, list(inputs), fixed, nodes, weights, part.stable)
+    ctx = Lowering(*given, half=half, any_strides=any_strides)
     report: list[Planned] = []
     _require_values(nodes, part)
     for node in nodes:

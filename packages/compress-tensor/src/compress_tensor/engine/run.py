@@ -17,7 +17,7 @@ from ..graph.rules.registry import Info
 from ..native.library import Pool
 from .lowering import HostCall
 from .program import Program, Record
-from .view import Buffer, Kind, View
+from .view import Buffer, Kind, View, storage_order
 
 _ALIGN = 64
 MOST_ARENAS = 4
@@ -31,32 +31,48 @@ class Planned:
     how: str
 
 
-def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return new memory.
-
-    Raises:
-        ShapeError: if there is not enough.
-    """
-    try:
-        return np.empty(shape, dtype)
-    except MemoryError as error:
-        raise ShapeError(f"there is not enough memory to run this: {error}") from error
-
-
-def _given(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def _given(name: str, array: Array, made: _Made) -> Array:
     """Return the caller's array for an output, after comparing it with what will be written.
 
     Raises:
         InputError: if it does not serve.
     """
-    if array.shape != shape or array.dtype != dtype:
+    if array.shape != made.shape or array.dtype != made.dtype:
         raise InputError(
             f"the array for output {name!r} is {array.dtype} of shape {list(array.shape)}, "
-            f"not {dtype} of shape {list(shape)}"
+            f"not {made.dtype} of shape {list(made.shape)}"
         )
-    if not (array.flags.c_contiguous and array.flags.writeable and array.flags.aligned):
-        raise InputError(f"the array for output {name!r} is not contiguous and writeable")
+    contiguous = array.transpose(made.order).flags.c_contiguous
+    if not (contiguous and array.flags.writeable and array.flags.aligned):
+        raise InputError(
+            f"the array for output {name!r} is not contiguous and writeable, its dimensions in "
+            f"the order {list(made.order)} from the outermost in memory"
+        )
     return array
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """An output's array: its dimensions lie in memory in this order, the first one outermost."""
+
+    slot: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    order: tuple[int, ...]
+
+    def empty(self) -> Array:
+        """Return new memory.
+
+        Raises:
+            ShapeError: if there is not enough.
+        """
+        try:
+            if self.order == tuple(range(len(self.shape))):
+                return np.empty(self.shape, self.dtype)
+            stored = np.empty([self.shape[axis] for axis in self.order], self.dtype)
+            return stored.transpose(np.argsort(self.order))
+        except MemoryError as error:
+            raise ShapeError(f"there is not enough memory to run this: {error}") from error
 
 
 class Arenas:
@@ -121,11 +137,11 @@ class Plan:
         self._slot = {id(buffer): n for n, buffer in enumerate(self.bases)}
         self._constants: list[Array | None] = [b.array for b in self.bases]
         self._given = [(n, b.name) for n, b in enumerate(self.bases) if b.kind is Kind.INPUT]
-        self._made = [
-            (n, b.name, self.infos[b.name].dims, self.infos[b.name].dtype.numpy)
+        self._made = {
+            b.name: self._array(n, self.results[b.name])
             for n, b in enumerate(self.bases)
             if b.kind is Kind.OUTPUT
-        ]
+        }
         known = [0 if array is None else array.ctypes.data for array in self._constants]
         self._addresses = np.array([0, *known], np.int64)
         direct = all(
@@ -138,6 +154,11 @@ class Plan:
             if direct
             else None
         )
+
+    @staticmethod
+    def _array(slot: int, view: View) -> _Made:
+        order = tuple(storage_order(view.shape, view.strides))
+        return _Made(slot, view.shape, view.dtype.numpy, order)
 
     def run(
         self,
@@ -198,10 +219,10 @@ class _Run:
             array = np.asarray(feeds[name], order="C")
             self.arrays[slot] = array
             self.addresses[slot + 1] = array.__array_interface__["data"][0]
-        for slot, name, shape, dtype in plan._made:
-            array = _given(name, into[name], shape, dtype) if name in into else _empty(shape, dtype)
-            self.arrays[slot] = array
-            self.addresses[slot + 1] = array.__array_interface__["data"][0]
+        for name, made in plan._made.items():
+            array = _given(name, into[name], made) if name in into else made.empty()
+            self.arrays[made.slot] = array
+            self.addresses[made.slot + 1] = array.__array_interface__["data"][0]
 
     def output(self, name: str) -> Array:
         """Return an output as an array of its own."""
@@ -223,7 +244,7 @@ class _Run:
                 return base
         if not view.size:
             return np.empty(view.shape, view.dtype.numpy)
-        raw = base.reshape(-1).view(np.uint8)
+        raw = base.ravel("K").view(np.uint8)  # of memory without gaps: never a copy
         strides = [stride * view.itemsize for stride in view.strides]
         return np.ndarray(view.shape, view.dtype.numpy, raw, start, strides)
 

@@ -46,6 +46,7 @@ class Stage:
         threads: how many a run may use.
         stable: the constants that are the same in every plan; by default all.
         half: whether products of floats take bfloat16 operands.
+        any_strides: whether outputs may lie in any order of their dimensions.
         renew: makes the graph again.  If given, it is let go once a plan is made: what the passes
             computed, and the plan's records read packed, is then not kept twice.
     """
@@ -60,6 +61,7 @@ class Stage:
         stable: frozenset[str] | None = None,
         *,
         half: bool = False,
+        any_strides: bool = False,
         renew: Callable[[], Graph] | None = None,
     ) -> None:
         self._graph: Graph | None = graph
@@ -71,6 +73,7 @@ class Stage:
         self.arenas = arenas
         self.threads = threads
         self.half = half
+        self.any_strides = any_strides
         self._plans: OrderedDict[Key, tuple[Plan, Stage | None]] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -164,11 +167,12 @@ class Stage:
         )
         needs = {part.needs} if part.needs else set()
         behind = (rest, needs, self.weights, self.arenas, self.threads, part.stable)
-        return self._planned(part, made_here), Stage(*behind, half=self.half)
+        after = Stage(*behind, half=self.half, any_strides=self.any_strides)
+        return self._planned(part, made_here), after
 
     def _planned(self, part: Specialized, outputs: list[str]) -> Plan:
         given = (self._inputs, outputs, self.weights, self.arenas, self.threads)
-        return make_plan(part, *given, half=self.half)
+        return make_plan(part, *given, half=self.half, any_strides=self.any_strides)
 
 
 def _deciding_inputs(part: Specialized, infos: dict[str, Info]) -> set[str]:
@@ -196,6 +200,8 @@ class Session:
             `report` says so.
         share: a session of this same graph whose packed weights this one uses too.  The graph must
             not have been changed in between.
+        any_strides: outputs are arrays whose dimensions may lie in any order in memory, as the
+            kernels write them (channels last, for instance), which saves copies.
 
     Raises:
         InputError: for another precision, or a session that cannot be shared with.
@@ -211,12 +217,14 @@ class Session:
         outputs: Sequence[str] | None = None,
         precision: str = "float32",
         share: Session | None = None,
+        any_strides: bool = False,
     ) -> None:
         if precision not in PRECISIONS:
             raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
         graph.check()
         self.graph = graph
         self.precision = precision
+        self._any_strides = any_strides
         self.threads = _threads(threads)
         self._pool = Pool(self.threads) if self.threads > 1 else None
         self._arrays = {name: weakref.ref(array) for name, array in _weights(graph)}
@@ -258,10 +266,11 @@ class Session:
         Args:
             feeds: an array for every input, of its type and shape.
             outputs: names of any values of the graph, instead of the session's outputs.
-            into: by name of an output: an array of its type and shape, contiguous, that is
-                written and returned instead of a new one; it must not overlap another array of
-                this run.  Outputs that are inputs or constants, or have no shape before the
-                run, get arrays of their own all the same.
+            into: by name of an output: an array of its type and shape, contiguous (with
+                ``any_strides``: like the array of an earlier run), that is written and returned
+                instead of a new one; it must not overlap another array of this run.  Outputs
+                that are inputs or constants, or have no shape before the run, get arrays of
+                their own all the same.
 
         Returns:
             An array of its own for every output.
@@ -325,7 +334,9 @@ class Session:
                 given = (graph, set[str](), self._weights, self._arenas, self.threads)
                 half = self.precision == "bf16"
                 renew = partial(self._optimized, outputs)
-                self._stages[outputs] = Stage(*given, half=half, renew=renew)
+                self._stages[outputs] = Stage(
+                    *given, half=half, any_strides=self._any_strides, renew=renew
+                )
             return self._stages[outputs]
 
     def _optimized(self, outputs: tuple[str, ...]) -> Graph:
@@ -381,6 +392,14 @@ def compile(  # noqa: A001 - the name that users expect
     outputs: Sequence[str] | None = None,
     precision: str = "float32",
     share: Session | None = None,
+    any_strides: bool = False,
 ) -> Session:
     """Return a Session that runs ``graph`` in the engine (see `Session`)."""
-    return Session(graph, threads=threads, outputs=outputs, precision=precision, share=share)
+    return Session(
+        graph,
+        threads=threads,
+        outputs=outputs,
+        precision=precision,
+        share=share,
+        any_strides=any_strides,
+    )
