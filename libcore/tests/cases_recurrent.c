@@ -11,16 +11,27 @@ static void add_optional(rng *r, test_case *t, role role, int32_t rank, const in
         add(r, t, role, F32, rank, dim);
 }
 
+/* Packed weights of k rows: floats, or pairs of bfloat16. */
+static void add_packed(test_case *t, bool half, int64_t D, int64_t panels, int64_t k)
+{
+    const int64_t floats[] = {D, panels, k, 16}, halves[] = {D, panels, 1, (k + 1) / 2, 16, 2};
+    if (half)
+        add_dense(t, INPUT, BF16, 6, halves);
+    else
+        add_dense(t, INPUT, F32, 4, floats);
+}
+
 static void make_recurrent(rng *r, test_case *t, int64_t gates, int32_t activations)
 {
     static const int64_t hidden[] = {1, 3, 8, 15, 16, 17, 31, 32, 40, 63, 65};
     const int64_t T = between(r, 0, 6), B = one_in(r, 8) ? 70 : between(r, 0, 6), I = between(r, 0, 9);
     const int64_t H = hidden[between(r, 0, 10)], direction = between(r, 0, 2), D = direction == 2 ? 2 : 1;
-    const int64_t x[] = {T, B, I}, w[] = {D, I, gates * H}, u[] = {D, H, gates * H}, bias[] = {D, 2 * gates * H};
+    const int64_t x[] = {T, B, I}, panels = gates * ((H + 15) / 16), bias[] = {D, 2 * gates * H};
     const int64_t state[] = {D, B, H}, p[] = {D, 3 * H}, y[] = {T, D, B, H};
     add(r, t, INPUT, F32, 3, x);
-    add_dense(t, INPUT, F32, 3, w);
-    add_dense(t, INPUT, F32, 3, u);
+    const bool half = one_in(r, 3);
+    add_packed(t, half, D, panels, I);
+    add_packed(t, half, D, panels, H);
     add_optional(r, t, INPUT, 2, bias, true);
     if (one_in(r, 2))
         add_absent(t);
@@ -46,6 +57,7 @@ static void make_recurrent(rng *r, test_case *t, int64_t gates, int32_t activati
         arg_float(t, 0.25);
         arg_float(t, 0.5);
     }
+    arg_int(t, H);
 }
 
 static void make_lstm(rng *r, test_case *t)

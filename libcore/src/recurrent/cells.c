@@ -23,8 +23,8 @@ static void activate(const cpr_cells *cells, int32_t which, float *values, float
  * o = f(X_o + H_o + P_o c), h = o k(c); gates in the order i o f c, P in the order i o f. */
 static void update_lstm(const cpr_cells *s, int64_t b, float *gates)
 {
-    const int64_t n = s->H;
-    float *i = gates, *o = gates + n, *f = gates + 2 * n, *g = gates + 3 * n, *c = s->c + b * n, *h = s->h + b * n;
+    const int64_t n = s->H, at = b * s->state_step;
+    float *i = gates, *o = gates + s->S, *f = o + s->S, *g = f + s->S, *c = s->c + at, *h = s->h + at;
     const float *p = s->peephole;
     if (p)
         s->ops->add_product(n, p, c, i);
@@ -48,8 +48,8 @@ static void update_lstm(const cpr_cells *s, int64_t b, float *gates)
 /* z, r = f(X + H); fresh = g(X_h + r (H_h + bias)) or g(X_h + (r h) R_h + bias); h = (1 - z) fresh + z h. */
 static void update_gru(const cpr_cells *s, int64_t b, float *gates, int32_t part)
 {
-    const int64_t n = s->H;
-    float *z = gates, *r = gates + n, *fresh = gates + 2 * n, *h = s->h + b * n, *extra = s->extra + b * n;
+    const int64_t n = s->H, at = b * s->state_step;
+    float *z = gates, *r = gates + s->S, *fresh = r + s->S, *h = s->h + at, *extra = s->extra + at;
     if (part == 0) {
         activate(s, 0, z, z, n);
         activate(s, 0, r, r, n);
@@ -70,29 +70,67 @@ void cpr_cell_update(const cpr_cells *s, int64_t b, float *gates, int32_t part)
     else if (s->kind == CPR_GRU)
         update_gru(s, b, gates, part);
     else
-        activate(s, 0, gates, s->h + b * s->H, s->H);
+        activate(s, 0, gates, s->h + b * s->state_step, s->H);
 }
 
 typedef struct {
     const cpr_cells *cells;
-    const float *x, *w;
+    const char *x, *w; /* rows, in the type of the weights; the first panel */
     float *y;
-    int64_t x_step, k, w_step, y_step, rows;
-} columns_task;
+    int64_t x_step, k, y_step, rows; /* x_step in bytes */
+} panels_task;
 
-static void multiply_columns(void *context, int64_t begin, int64_t end, int32_t worker)
+static void multiply_panels(void *context, int64_t begin, int64_t end, int32_t worker)
 {
     (void)worker;
-    const columns_task *t = context;
-    t->cells->ops->product(t->x, t->x_step, t->k, t->w + begin, t->w_step, t->y + begin, t->y_step, t->rows, end - begin);
+    const panels_task *t = context;
+    const cpr_product_kind *kind = &t->cells->product;
+    const void *rows[CPR_ROW_CHUNK];
+    const uint32_t state = cpr_flush_begin(kind);
+    for (int64_t first = 0; first < t->rows; first += CPR_ROW_CHUNK) {
+        const int64_t m = t->rows - first < CPR_ROW_CHUNK ? t->rows - first : CPR_ROW_CHUNK;
+        for (int64_t i = 0; i < m; i++)
+            rows[i] = t->x + (first + i) * t->x_step;
+        const cpr_block block = {
+            .taps = 1,
+            .kc = t->k,
+            .resume = true,
+            .more = true,
+            .rows = rows,
+            .b = t->w + begin * cpr_panel_bytes(kind, 1, t->k),
+            .store = CPR_F32,
+            .c = t->y + first * t->y_step + begin * CPR_PANEL,
+            .ldc = t->y_step,
+        };
+        cpr_product(kind, &block, m, cpr_block_rows(kind->tiles, m, end - begin), (end - begin) * CPR_PANEL, NULL);
+    }
+    cpr_flush_end(kind, state);
 }
 
-void cpr_recurrent_product(const cpr_cells *cells, const float *x, int64_t x_step, int64_t k, const float *w,
-                           int64_t w_step, float *y, int64_t y_step, int64_t rows, int64_t columns)
+int64_t cpr_recurrent_row(int64_t k, int64_t element_bytes)
 {
-    columns_task t = {cells, x, w, y, x_step, k, w_step, y_step, rows};
-    const int64_t blocks = WORK / (rows * k * CPR_RECURRENT_COLUMNS + 1) + 1;
-    cpr_parallel(cells->op->pool, columns, blocks * CPR_RECURRENT_COLUMNS, multiply_columns, &t);
+    const int64_t line = 64 / element_bytes;
+    return ((k + line - 1) / line | 1) * line;
+}
+
+void cpr_recurrent_product(const cpr_cells *cells, const float *x, int64_t x_step, const cpr_recurrent_weights *w,
+                           int64_t first, int64_t panels, float *y, int64_t y_step, int64_t rows)
+{
+    const cpr_product_kind *kind = &cells->product;
+    const int64_t k = w->k;
+    if (k == 0)
+        return;
+    panels_task t = {cells, (const char *)x, w->data + first * cpr_panel_bytes(kind, 1, k), y, x_step * 4, k, y_step, rows};
+    if (kind->a_bytes == 2) {
+        const int64_t step = cpr_recurrent_row(k, 2);
+        for (int64_t i = 0; i < rows; i++)
+            cells->ops->halve(k, x + i * x_step, cells->halves + i * step);
+        t.x = (const char *)cells->halves;
+        t.x_step = step * 2;
+    }
+    const int64_t grain = WORK / (rows * k * CPR_PANEL) + 1;
+    cpr_parallel(cells->op->pool, panels, (grain + CPR_MAX_PANELS - 1) / CPR_MAX_PANELS * CPR_MAX_PANELS,
+                 multiply_panels, &t);
 }
 
 typedef struct {
@@ -108,7 +146,7 @@ static void update_cells(void *context, int64_t begin, int64_t end, int32_t work
     const cpr_cells *s = t->cells;
     for (int64_t b = begin; b < end; b++)
         if (cpr_cell_active(s, b, s->step))
-            cpr_cell_update(s, b, t->gates + b * s->G * s->H, t->part);
+            cpr_cell_update(s, b, t->gates + b * s->G * s->S, t->part);
 }
 
 static void update_all(const cpr_cells *s, float *gates, int32_t part)
@@ -117,27 +155,33 @@ static void update_all(const cpr_cells *s, float *gates, int32_t part)
     cpr_parallel(s->op->pool, s->B, 2048 / s->H + 1, update_cells, &t);
 }
 
+/* The recurrent bias of gru's candidate, which linear_before_reset multiplies by r. */
+static void candidate_bias(const cpr_cells *s)
+{
+    for (int64_t b = 0; b < s->B; b++) {
+        float *row = s->extra + b * s->state_step;
+        memset(row, 0, (size_t)s->state_step * sizeof *row);
+        if (s->bias)
+            memcpy(row, s->bias + 5 * s->H, (size_t)s->H * sizeof *row);
+    }
+}
+
 void cpr_recurrent_step(cpr_cells *s, float *gates)
 {
-    const int64_t H = s->H, width = s->G * H;
+    const int64_t gate = s->S / CPR_PANEL, width = s->G * s->S, step = s->state_step;
     if (s->kind != CPR_GRU) {
-        cpr_recurrent_product(s, s->h, H, H, s->r, width, gates, width, s->B, width);
+        cpr_recurrent_product(s, s->h, step, &s->r, 0, s->G * gate, gates, width, s->B);
         update_all(s, gates, 0);
         return;
     }
-    cpr_recurrent_product(s, s->h, H, H, s->r, width, gates, width, s->B, 2 * H);
+    cpr_recurrent_product(s, s->h, step, &s->r, 0, 2 * gate, gates, width, s->B);
     if (s->flag) {
-        for (int64_t b = 0; b < s->B; b++) {
-            if (s->bias)
-                memcpy(s->extra + b * H, s->bias + 5 * H, (size_t)H * sizeof(float));
-            else
-                memset(s->extra + b * H, 0, (size_t)H * sizeof(float));
-        }
-        cpr_recurrent_product(s, s->h, H, H, s->r + 2 * H, width, s->extra, H, s->B, H);
+        candidate_bias(s);
+        cpr_recurrent_product(s, s->h, step, &s->r, 2 * gate, gate, s->extra, step, s->B);
         update_all(s, gates, 0);
         return;
     }
     update_all(s, gates, 0);
-    cpr_recurrent_product(s, s->extra, H, H, s->r + 2 * H, width, gates + 2 * H, width, s->B, H);
+    cpr_recurrent_product(s, s->extra, step, &s->r, 2 * gate, gate, gates + 2 * s->S, width, s->B);
     update_all(s, gates, 1);
 }

@@ -1,5 +1,7 @@
 /* recurrent.c - lstm, gru, rnn: checks, and the walk over directions and time.
  * Operands and args: libcore/README.md. */
+#include "gemm_bf16/gemm_bf16.h"
+#include "gemm_f32/gemm_f32.h"
 #include "recurrent/recurrent.h"
 
 #include <math.h>
@@ -40,22 +42,62 @@ static bool fits(const cpr_tensor *t, int32_t dtype, int32_t rank, const int64_t
     return true;
 }
 
+/* Whether t holds packed weights [d][panels][k][16] floats or [d][panels][1][pairs][16][2] bfloat16. */
+static bool packs(const cpr_tensor *t, int64_t d, int64_t panels, int64_t k)
+{
+    const int64_t floats[] = {d, panels, k, CPR_PANEL}, halves[] = {d, panels, 1, (k + 1) / 2, CPR_PANEL, 2};
+    return cpr_is_contiguous(t) && (fits(t, CPR_F32, 4, floats) || fits(t, CPR_BF16, 6, halves));
+}
+
+/* Where the parts of the scratch memory lie: floats, then the halves. */
+typedef struct {
+    int64_t rows, S, state_step, input_step; /* see cpr_cells; rows: of gates and inputs */
+    int64_t halves;
+} sizes;
+
+static int64_t round_up(int64_t n)
+{
+    return (n + CPR_PANEL - 1) / CPR_PANEL * CPR_PANEL;
+}
+
+/* False if they would be too large. */
+static bool measure(sizes *z, int64_t G, int64_t B, int64_t I, int64_t H, int64_t *bytes)
+{
+    z->halves = 0;
+    z->rows = B > ROWS ? B : ROWS;
+    z->S = round_up(H);
+    z->state_step = cpr_recurrent_row(H, 4);
+    z->input_step = cpr_recurrent_row(I, 4);
+    const int64_t wide = z->state_step > z->input_step ? z->state_step : z->input_step;
+    int64_t floats, states;
+    /* A row of halves is no longer than one of floats. */
+    if (__builtin_mul_overflow(z->rows, G * z->S + z->input_step + wide, &floats) ||
+        __builtin_mul_overflow(3 * B, z->state_step, &states) || __builtin_add_overflow(floats, states, &floats) ||
+        floats > INT64_MAX / 1024)
+        return false;
+    z->halves = z->rows * (G * z->S + z->input_step) + states;
+    *bytes = floats * (int64_t)sizeof(float);
+    return true;
+}
+
 static cpr_status check(int32_t kind, const cpr_op *op, int64_t *scratch_bytes)
 {
     const layout *l = &layouts[kind];
     const char *name = l->name;
     CPR_REQUIRE(name, op->n_tensors >= 3 && op->n_tensors <= l->operands && op->tensor[X] && op->tensor[W] && op->tensor[R]);
-    CPR_REQUIRE(name, op->tensor[X]->rank == 3 && op->tensor[R]->rank == 3 && op->n_args >= 1);
+    CPR_REQUIRE(name, op->tensor[X]->rank == 3 && op->n_args >= 1);
     CPR_REQUIRE(name, op->args[0] >= 0 && op->args[0] <= 2);
     const int64_t T = op->tensor[X]->dim[0], B = op->tensor[X]->dim[1], I = op->tensor[X]->dim[2];
-    const int64_t D = op->args[0] == 2 ? 2 : 1, H = op->tensor[R]->dim[1], G = l->gates;
-    CPR_REQUIRE(name, op->n_args == 3 + 3 * D * l->activations);
+    const int64_t D = op->args[0] == 2 ? 2 : 1, G = l->gates;
+    CPR_REQUIRE(name, op->n_args == 3 + 3 * D * l->activations + 1);
+    const int64_t H = op->args[op->n_args - 1];
     CPR_REQUIRE(name, T < LIMIT && B < LIMIT && I < LIMIT && H < LIMIT && H >= 1);
-    const int64_t w[] = {D, I, G * H}, r[] = {D, H, G * H}, bias[] = {D, 2 * G * H}, state[] = {D, B, H};
+    const int64_t bias[] = {D, 2 * G * H}, state[] = {D, B, H};
     const int64_t p[] = {D, 3 * H}, y[] = {T, D, B, H};
     CPR_REQUIRE(name, fits(op->tensor[X], CPR_F32, 3, op->tensor[X]->dim));
-    CPR_REQUIRE(name, fits(op->tensor[W], CPR_F32, 3, w) && cpr_is_contiguous(op->tensor[W]));
-    CPR_REQUIRE(name, fits(op->tensor[R], CPR_F32, 3, r) && cpr_is_contiguous(op->tensor[R]));
+    const int64_t panels = G * (round_up(H) / CPR_PANEL);
+    CPR_REQUIRE(name, packs(op->tensor[W], D, panels, I) && packs(op->tensor[R], D, panels, H));
+    CPR_REQUIRE(name, op->tensor[W]->dtype == op->tensor[R]->dtype);
     const cpr_tensor *b = operand(op, BIAS), *peephole = operand(op, l->p);
     CPR_REQUIRE(name, fits(b, CPR_F32, 2, bias) && (!b || cpr_is_contiguous(b)));
     CPR_REQUIRE(name, fits(peephole, CPR_F32, 2, p) && (!peephole || cpr_is_contiguous(peephole)));
@@ -68,12 +110,9 @@ static cpr_status check(int32_t kind, const cpr_op *op, int64_t *scratch_bytes)
         CPR_REQUIRE(name, !operand(op, outputs[i]) || cpr_is_output(operand(op, outputs[i])));
     for (int64_t i = 0; i < D * l->activations; i++)
         CPR_REQUIRE(name, op->args[3 + 3 * i] >= 0 && op->args[3 + 3 * i] < CPR_UNARY_COUNT);
-    const int64_t rows = B > ROWS ? B : ROWS;
-    int64_t floats, states;
-    if (__builtin_mul_overflow(rows, G * H + I, &floats) || __builtin_mul_overflow(4 * B, H, &states) ||
-        __builtin_add_overflow(floats, states, &floats) || floats > INT64_MAX / 1024)
+    sizes z;
+    if (!measure(&z, G, B, I, H, scratch_bytes))
         return cpr_fail(CPR_ERR_ARGUMENT, "%s: the scratch memory would be too large", name);
-    *scratch_bytes = floats * (int64_t)sizeof(float);
     return CPR_OK;
 }
 
@@ -92,11 +131,11 @@ static float *state_row(const cpr_op *op, int32_t i, int64_t d, int64_t b)
 static void read_state(const cpr_cells *s, int32_t i, float *to)
 {
     const cpr_tensor *t = operand(s->op, i);
-    memset(to, 0, (size_t)(s->B * s->H) * sizeof *to);
+    memset(to, 0, (size_t)(s->B * s->state_step) * sizeof *to);
     for (int64_t b = 0; t && b < s->B; b++) {
         const float *from = state_row(s->op, i, s->side, b);
         for (int64_t k = 0; k < s->H; k++)
-            to[b * s->H + k] = from[k * step_of(t, 2)];
+            to[b * s->state_step + k] = from[k * step_of(t, 2)];
     }
 }
 
@@ -106,7 +145,7 @@ static void write_state(const cpr_cells *s, int32_t i, const float *from)
     for (int64_t b = 0; t && b < s->B; b++) {
         float *to = state_row(s->op, i, s->side, b);
         for (int64_t k = 0; k < s->H; k++)
-            to[k * step_of(t, 2)] = from[b * s->H + k];
+            to[k * step_of(t, 2)] = from[b * s->state_step + k];
     }
 }
 
@@ -122,22 +161,23 @@ static int64_t time_of(const cpr_cells *s, int64_t b, int64_t step)
 static void project(const cpr_cells *s, int64_t first, int64_t steps)
 {
     const cpr_tensor *x = s->op->tensor[X];
-    const int64_t width = s->G * s->H;
+    const int64_t width = s->G * s->S, H = s->H;
     for (int64_t row = 0; row < steps * s->B; row++) {
         const int64_t step = first + row / s->B, b = row % s->B;
         const float *from = (const float *)s->op->data[X] + time_of(s, b, step) * step_of(x, 0) + b * step_of(x, 1);
         for (int64_t k = 0; k < s->I; k++)
-            s->inputs[row * s->I + k] = from[k * step_of(x, 2)];
-        float *gate = s->gates + row * width;
-        memset(gate, 0, (size_t)width * sizeof *gate);
-        if (!s->bias)
-            continue;
-        /* gru with linear_before_reset multiplies the candidate's recurrent bias by r. */
-        const int64_t both = s->kind == CPR_GRU && s->flag ? 2 * s->H : width;
-        for (int64_t j = 0; j < width; j++)
-            gate[j] = j < both ? s->bias[j] + s->bias[width + j] : s->bias[j];
+            s->inputs[row * s->input_step + k] = from[k * step_of(x, 2)];
+        memset(s->gates + row * width, 0, (size_t)width * sizeof(float));
+        for (int64_t g = 0; s->bias && g < s->G; g++) {
+            float *gate = s->gates + row * width + g * s->S;
+            const float *own = s->bias + g * H, *recurrent = own + s->G * H;
+            /* gru with linear_before_reset multiplies the candidate's recurrent bias by r. */
+            const bool both = s->kind != CPR_GRU || !s->flag || g < 2;
+            for (int64_t j = 0; j < H; j++)
+                gate[j] = both ? own[j] + recurrent[j] : own[j];
+        }
     }
-    cpr_recurrent_product(s, s->inputs, s->I, s->I, s->w, width, s->gates, width, steps * s->B, width);
+    cpr_recurrent_product(s, s->inputs, s->input_step, &s->w, 0, width / CPR_PANEL, s->gates, width, steps * s->B);
 }
 
 /* Y at the times of this step; 0 where a sequence has ended. */
@@ -149,7 +189,7 @@ static void write_step(const cpr_cells *s, int32_t i, int64_t step)
                     b * step_of(y, 2);
         const bool active = cpr_cell_active(s, b, step);
         for (int64_t k = 0; k < s->H; k++)
-            to[k * step_of(y, 3)] = active ? s->h[b * s->H + k] : 0.0f;
+            to[k * step_of(y, 3)] = active ? s->h[b * s->state_step + k] : 0.0f;
     }
 }
 
@@ -162,7 +202,7 @@ static void run_side(cpr_cells *s, const layout *l)
         project(s, first, steps);
         for (int64_t i = 0; i < steps; i++) {
             s->step = first + i;
-            cpr_recurrent_step(s, s->gates + i * s->B * s->G * s->H);
+            cpr_recurrent_step(s, s->gates + i * s->B * s->G * s->S);
             write_step(s, l->y, s->step);
         }
     }
@@ -180,31 +220,46 @@ static cpr_status check_lengths(const cpr_cells *s, const char *name)
     return CPR_OK;
 }
 
+static void take_scratch(cpr_cells *s)
+{
+    sizes z;
+    int64_t bytes;
+    (void)measure(&z, s->G, s->B, s->I, s->H, &bytes); /* check has proven that it fits */
+    s->S = z.S;
+    s->state_step = z.state_step;
+    s->input_step = z.input_step;
+    s->gates = (float *)s->op->scratch;
+    s->inputs = s->gates + z.rows * s->G * z.S;
+    s->h = s->inputs + z.rows * z.input_step;
+    s->c = s->h + s->B * z.state_step;
+    s->extra = s->c + s->B * z.state_step;
+    s->halves = (uint16_t *)(s->gates + z.halves);
+}
+
 static cpr_status run(int32_t kind, const cpr_op *op)
 {
     const layout *l = &layouts[kind];
     const cpr_tensor *x = op->tensor[X], *lengths = operand(op, LENGTHS);
     const cpr_recurrent_ops *ops = CPR_PICK(cpr_recurrent);
     const double bound = cpr_arg_float(op, 1);
+    const bool half = op->tensor[W]->dtype == CPR_BF16;
     cpr_cells s = {.op = op, .ops = ops, .kind = kind, .T = x->dim[0], .B = x->dim[1], .I = x->dim[2],
-                   .H = op->tensor[R]->dim[1], .G = l->gates, .D = op->args[0] == 2 ? 2 : 1,
+                   .H = op->args[op->n_args - 1], .G = l->gates, .D = op->args[0] == 2 ? 2 : 1,
+                   .product = half ? cpr_bf16_kind(CPR_F32) : cpr_f32_kind(),
                    .bound = bound > 0 ? (float)bound : INFINITY, .flag = op->args[2] != 0,
                    .lengths = lengths ? op->data[LENGTHS] : NULL, .length_step = lengths ? step_of(lengths, 0) : 0};
     const cpr_status status = check_lengths(&s, l->name);
     if (status || s.B == 0)
         return status;
     s.chunk = s.B < ROWS ? ROWS / s.B : 1;
-    const int64_t width = s.G * s.H;
-    s.gates = (float *)op->scratch;
-    s.inputs = s.gates + s.chunk * s.B * width;
-    s.h = s.inputs + s.chunk * s.B * s.I;
-    s.c = s.h + s.B * s.H;
-    s.extra = s.c + s.B * s.H;
+    take_scratch(&s);
+    const int64_t panels = s.G * s.S / CPR_PANEL, width = s.G * s.H;
+    const int64_t w_bytes = panels * cpr_panel_bytes(&s.product, 1, s.I), r_bytes = panels * cpr_panel_bytes(&s.product, 1, s.H);
     for (int64_t side = 0; side < s.D; side++) {
         s.side = (int32_t)side;
         s.reverse = op->args[0] == 1 || side == 1;
-        s.w = (const float *)op->data[W] + side * s.I * width;
-        s.r = (const float *)op->data[R] + side * s.H * width;
+        s.w = (cpr_recurrent_weights){(const char *)op->data[W] + side * w_bytes, s.I};
+        s.r = (cpr_recurrent_weights){(const char *)op->data[R] + side * r_bytes, s.H};
         s.bias = operand(op, BIAS) ? (const float *)op->data[BIAS] + side * 2 * width : NULL;
         s.peephole = operand(op, l->p) ? (const float *)op->data[l->p] + side * 3 * s.H : NULL;
         for (int32_t i = 0; i < l->activations; i++) {

@@ -2,19 +2,20 @@
  *
  * Each gate value is one chain: bias, then the input products in k order, then the recurrent
  * ones in k order.  So a sequence's result does not depend on the batch or the threads.
+ *
+ * The weights are packed as for gemm_f32 or gemm_bf16 and read by their tiles.  Each gate has whole
+ * panels of its own, so a row of gate values is G * S long, S being H rounded up to 16.
  */
 #ifndef CPR_RECURRENT_H
 #define CPR_RECURRENT_H
 
+#include "product/product.h"
 #include "vector/unary.h"
 
 enum { CPR_LSTM, CPR_GRU, CPR_RNN };
-enum { CPR_RECURRENT_COLUMNS = 64 }; /* gate values that one thread takes at a time */
 
 typedef struct {
-    /* y[r][j] += sum over k of x[r][k] w[k][j]; rows are x_step, w_step, y_step elements apart */
-    void (*product)(const float *x, int64_t x_step, int64_t k, const float *w, int64_t w_step, float *y,
-                    int64_t y_step, int64_t rows, int64_t columns);
+    void (*halve)(int64_t n, const float *x, uint16_t *y); /* to bfloat16, half to even */
     void (*add_product)(int64_t n, const float *a, const float *b, float *y); /* y += a b */
     void (*product_of)(int64_t n, const float *a, const float *b, float *y);  /* y = a b */
     void (*complement)(int64_t n, const float *a, float *y);                  /* y = 1 - a */
@@ -31,6 +32,12 @@ typedef struct {
     float alpha, beta;
 } cpr_activation;
 
+/* Packed weights [panels][k][16], or in pairs of bfloat16, of one direction. */
+typedef struct {
+    const char *data;
+    int64_t k;
+} cpr_recurrent_weights;
+
 /* One run of an operator.  B sequences, I inputs, H hidden values, G gates, T steps. */
 typedef struct {
     const cpr_op *op;
@@ -38,14 +45,19 @@ typedef struct {
     int32_t kind, side; /* side: which direction now */
     bool reverse;
     int64_t T, B, I, H, G, D;
+    int64_t S;     /* H in whole panels: gate values from one gate to the next */
+    int64_t state_step, input_step; /* from row to row of h, c, extra and of inputs */
+    cpr_product_kind product;
     int64_t chunk; /* steps whose input products are made at once */
     float bound;   /* of what goes into an activation; infinite: none */
     bool flag;
     cpr_activation activation[3];
-    const float *w, *r, *bias, *peephole;         /* of this direction */
+    cpr_recurrent_weights w, r;                   /* of this direction, as the next two */
+    const float *bias, *peephole;
     const int32_t *lengths;                       /* by batch, NULL: all T */
     int64_t length_step;
-    float *gates, *inputs, *h, *c, *extra; /* scratch: chunk B rows, then B rows */
+    float *gates, *inputs, *h, *c, *extra;        /* scratch: chunk B rows, then B rows */
+    uint16_t *halves;                             /* scratch: rows of a product, rounded */
     int64_t step;                                 /* now */
 } cpr_cells;
 
@@ -59,8 +71,11 @@ bool cpr_cell_active(const cpr_cells *cells, int64_t b, int64_t step);
 /* The parts of a step that need every sequence: products and updates. */
 void cpr_recurrent_step(cpr_cells *cells, float *gates);
 
-/* Split y += x w over columns. */
-void cpr_recurrent_product(const cpr_cells *cells, const float *x, int64_t x_step, int64_t k, const float *w,
-                           int64_t w_step, float *y, int64_t y_step, int64_t rows, int64_t columns);
+/* y[row] += x[row] w, columns in panels first .. first + panels; rows are x_step, y_step apart. */
+void cpr_recurrent_product(const cpr_cells *cells, const float *x, int64_t x_step, const cpr_recurrent_weights *w,
+                           int64_t first, int64_t panels, float *y, int64_t y_step, int64_t rows);
+
+/* Elements between rows of k: an odd number of cache lines, so that rows do not meet in one set. */
+int64_t cpr_recurrent_row(int64_t k, int64_t element_bytes);
 
 #endif

@@ -7,7 +7,9 @@ import pytest
 
 from compress_tensor.backend.reference import quantize as ref
 from compress_tensor.backend.reference import recurrent
+from compress_tensor.codec import decode, encode
 from compress_tensor.counting import count_bins, row_extremes
+from compress_tensor.dtype import DType
 from compress_tensor.errors import NativeArgumentError
 from compress_tensor.native.call import call
 
@@ -85,27 +87,37 @@ def test_dynamic_quantize_linear(shape, rng):
             assert np.array_equal(want, got)
 
 
-def packed(w):
-    """Return ONNX's [D, gates * H, K] weights as [D, K, gates * H]."""
-    return np.ascontiguousarray(w.transpose(0, 2, 1))
+def packed(w, gates, half=False):
+    """Return ONNX's [D, gates * H, K] weights as the kernels take them, by numpy alone."""
+    d, width, k = w.shape
+    hidden = width // gates
+    wide = np.zeros((d, gates, -(-hidden // 16) * 16, k), np.float32)
+    wide[:, :, :hidden] = w.reshape(d, gates, hidden, k)
+    panels = wide.reshape(d, -1, 16, k)
+    if not half:
+        return np.ascontiguousarray(panels.transpose(0, 1, 3, 2))
+    even = np.pad(panels, ((0, 0), (0, 0), (0, 0), (0, k % 2)))
+    pairs = even.reshape(d, -1, 1, 16, (k + 1) // 2, 2).transpose(0, 1, 2, 4, 3, 5)
+    return encode(np.ascontiguousarray(pairs), DType.BFLOAT16)
 
 
 KINDS = {"lstm": (4, [SIGMOID, TANH, TANH]), "gru": (3, [SIGMOID, TANH]), "rnn": (1, [TANH])}
 
 
-def run(kind, x, w, r, b, lengths, states, p, direction, clip, flag, activations=None):
+def run(kind, x, w, r, b, lengths, states, p, direction, clip, flag, activations=None, half=False):
     """Return Y and the last states."""
-    _, functions = KINDS[kind]
+    gates, functions = KINDS[kind]
     d, h = r.shape[0], r.shape[2]
+    weights = [packed(each, gates, half) for each in (w, r)]
     y = np.full((x.shape[0], d, x.shape[1], h), 9, np.float32)
     ends = [np.full((d, x.shape[1], h), 9, np.float32) for _ in range(2 if kind == "lstm" else 1)]
     if kind == "lstm":
-        operands = [x, packed(w), packed(r), b, lengths, *states, p, y, *ends]
+        operands = [x, *weights, b, lengths, *states, p, y, *ends]
     else:
-        operands = [x, packed(w), packed(r), b, lengths, states[0], y, *ends]
+        operands = [x, *weights, b, lengths, states[0], y, *ends]
     code = ["forward", "reverse", "bidirectional"].index(direction)
     numbers = [v for f in (activations or functions * d) for v in f]
-    call(kind, operands, [code, float(clip), flag, *numbers])
+    call(kind, operands, [code, float(clip), flag, *numbers, h])
     return y, *ends
 
 
@@ -141,18 +153,56 @@ def test_recurrent(kind, direction, batch, full, rng):
                 np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_recurrent_rows_do_not_depend_on_the_batch(kind, rng):
-    """A sequence alone gives the bytes that it gives in a batch, from any layout."""
+def rounded(x):
+    """Return the nearest bfloat16 of each number, as float32."""
+    return decode(encode(x, DType.BFLOAT16)).astype(np.float32)
+
+
+def layer(kind, rng, *, t=7, batch=3, i=21, h=37, d=1):
+    """Return random x, W and R."""
     gates, _ = KINDS[kind]
-    x = rng.normal(size=(70, 6, 20)).astype(np.float32)
-    w = (rng.normal(size=(1, gates * 33, 20)) / 3).astype(np.float32)
-    r = (rng.normal(size=(1, gates * 33, 33)) / 6).astype(np.float32)
+    x = rng.normal(size=(t, batch, i)).astype(np.float32)
+    w = (rng.normal(size=(d, gates * h, i)) / 3).astype(np.float32)
+    r = (rng.normal(size=(d, gates * h, h)) / 6).astype(np.float32)
+    return x, w, r
+
+
+def test_recurrent_with_bfloat16_rounds_both_operands(rng):
+    """X and h are rounded for the products, sums and states are not."""
+    x, w, r = layer("rnn", rng)
+    y, last = run("rnn", x, w, r, None, None, [None], None, "forward", 0, 0, half=True)
+
+    w, r, h = rounded(w[0]).astype("f8"), rounded(r[0]).astype("f8"), np.zeros((3, 37))
+    for step, got in zip(rounded(x), y[:, 0], strict=True):
+        h = np.tanh(step @ w.T + rounded(h.astype(np.float32)) @ r.T)
+        np.testing.assert_allclose(got, h, rtol=2e-5, atol=2e-6)
+        h = got
+    assert np.array_equal(last[0], y[-1, 0])
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("flag", [0, 1])
+def test_recurrent_with_bfloat16_stays_near(kind, flag, rng):
+    """Rounded operands move a result by about their own rounding."""
+    x, w, r = layer(kind, rng, d=2)
+    options = (None, None, [None, None], None, "bidirectional", 0, flag)
+    exact = run(kind, x, w, r, *options)
+    for want, got in zip(exact, run(kind, x, w, r, *options, half=True), strict=True):
+        np.testing.assert_allclose(got, want, atol=0.02)
+        assert not np.array_equal(got, want)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("batch", [6, 150])
+def test_recurrent_rows_do_not_depend_on_the_batch(kind, half, batch, rng):
+    """A sequence alone gives the bytes that it gives in a batch, from any layout."""
+    x, w, r = layer(kind, rng, t=70 if batch < 64 else 3, batch=batch, i=20, h=33)
     options = (None, None, [None, None], None, "forward", 0, 0)
 
-    together, *_ = run(kind, x, w, r, *options)
-    alone, *_ = run(kind, x[:, 4:5], w, r, *options)
-    other, *_ = run(kind, np.asfortranarray(x), w, r, *options)
+    together, *_ = run(kind, x, w, r, *options, half=half)
+    alone, *_ = run(kind, x[:, 4:5], w, r, *options, half=half)
+    other, *_ = run(kind, np.asfortranarray(x), w, r, *options, half=half)
 
     assert np.array_equal(together[:, :, 4:5], alone)
     assert np.array_equal(together, other)

@@ -194,10 +194,10 @@ class Session:
         graph: the model; it is not changed.
         threads: how many threads a run may use; by default all processors.
         outputs: names of values to return, by default the graph's outputs.
-        precision: "float32", or "bf16": Conv, Gemm and MatMul of float32 values round their
-            operands to bfloat16 and sum in float32 (see libcore's README).  The bytes are the
-            same on every processor; one without VDPBF16PS takes longer than for float32, and
-            `report` says so.
+        precision: "float32", or "bf16": Conv, Gemm, MatMul, LSTM, GRU and RNN of float32 values
+            round their operands to bfloat16 and sum in float32 (see libcore's README).  The bytes
+            are the same on every processor; one without VDPBF16PS takes longer than for float32,
+            and `report` says so.
         share: a session of this same graph whose packed weights this one uses too.  The graph must
             not have been changed in between.
         any_strides: outputs are arrays whose dimensions may lie in any order in memory, as the

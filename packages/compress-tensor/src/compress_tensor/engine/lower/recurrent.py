@@ -11,8 +11,9 @@ from ...graph.graph import Array, Node
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View
+from . import half_products
 from .elementwise import UNARY
-from .matrix import floats
+from .matrix import PANEL, floats, pack, panels
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _FUNCTIONS = {"LSTM": 3, "GRU": 2, "RNN": 1}
@@ -42,7 +43,8 @@ def recurrent(ctx: Lowering, node: Node) -> None:
     attributes = ctx.attributes(node)
     direction = str(attributes["direction"])
     require(direction in _DIRECTIONS, f"direction {direction}")
-    w, r = (_transposed(ctx, name) for name in names[1:3])
+    half = ctx.half and not any(name in ctx.quantized for name in names[1:3])
+    w, r = (_packed(ctx, name, _GATES[op], half=half) for name in names[1:3])
     layout = int(attributes["layout"])
     x = ctx.view(names[0])
     x = x.transpose((1, 0, 2)) if layout else x
@@ -66,17 +68,50 @@ def recurrent(ctx: Lowering, node: Node) -> None:
     args: list[int | float] = [_DIRECTIONS[direction], float(clip or 0.0)]
     args.append(int(attributes[flag]) if flag else 0)
     args += _activations(op, attributes, 2 if direction == "bidirectional" else 1)
+    args.append(ctx.info(names[2]).dims[-1])
     if x.size or any(out is not None and out.size for out in outputs):
         ctx.emit(op.lower(), [x, w, r, *parts, *outputs], args)
 
 
-def _transposed(ctx: Lowering, name: str) -> View:
-    """Return [D, gates * H, K] as contiguous [D, K, gates * H]."""
+def _packed(ctx: Lowering, name: str, gates: int, *, half: bool) -> View:
+    """Return [D, gates * H, K] packed as the right side of a product, whole panels per gate.
+
+    That is float32 [D, panels, K, 16], or with ``half`` bfloat16 [D, panels, 1, pairs, 16, 2].
+    """
     value = ctx.value(name)
-    if value is None:
-        return ctx.contiguous(ctx.view(name).transpose((0, 2, 1)))
-    known: Array = value
-    return ctx.packed(name, "recurrent", lambda: np.ascontiguousarray(known.transpose(0, 2, 1)))
+    if value is not None:
+        known: Array = value
+
+        def make() -> Array:
+            directions, rows, k = known.shape
+            hidden = rows // gates
+            wide = np.zeros((directions, gates, panels(hidden) * PANEL, k), np.float32)
+            wide[:, :, :hidden] = known.reshape(directions, gates, hidden, k)
+            b = wide.reshape(directions, -1, k).transpose(0, 2, 1)
+            return half_products.pack(b[:, None]) if half else pack(b)
+
+        return ctx.packed(name, ("recurrent", half), make)
+    return _packed_now(ctx, ctx.view(name), gates, half=half)
+
+
+def _packed_now(ctx: Lowering, w: View, gates: int, *, half: bool) -> View:
+    """Emit the packing of computed weights."""
+    directions, rows, k = w.shape
+    hidden = rows // gates
+    padded = panels(hidden) * PANEL
+    if padded != hidden:
+        source = ctx.reshaped(w, (directions, gates, hidden, k))
+        w = ctx.temp((directions, gates, padded, k), w.dtype)
+        if w.size:
+            ctx.elementwise("fill", [w], [0])
+            ctx.copy(source, w.slice(2, 0, hidden))
+    b = ctx.reshaped(w, (directions, gates * padded, k)).transpose((0, 2, 1))
+    if half:
+        return half_products.packed_matrix(ctx, b)
+    packed = ctx.temp((directions, panels(gates * padded), k, PANEL), DType.FLOAT32)
+    if packed.size:
+        ctx.emit("pack_f32", [b, packed])
+    return packed
 
 
 def _lengths(ctx: Lowering, name: str) -> View | None:
