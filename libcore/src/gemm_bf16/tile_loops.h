@@ -17,22 +17,28 @@ static inline __attribute__((always_inline)) __mmask16 mask_of(int64_t left)
     return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
 }
 
+static inline __attribute__((always_inline)) const char *residual_at(const cpr_block *p, int i, int j)
+{
+    return (const char *)p->residual + (i * p->ldr + 16 * j) * (p->store == CPR_F32 ? 4 : 2);
+}
+
+static inline __attribute__((always_inline)) __m512 plus_residual(const cpr_block *p, int i, int j, __m512 c)
+{
+    const __mmask16 columns = mask_of(p->n - 16 * j);
+    const char *from = residual_at(p, i, j);
+    if (p->store == CPR_F32)
+        return _mm512_add_ps(c, _mm512_maskz_loadu_ps(columns, from));
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(columns, from));
+    return _mm512_add_ps(c, _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)));
+}
+
 static inline __attribute__((always_inline)) void store(const cpr_block *p, int i, int j, __m512 c)
 {
-    const int64_t at = i * p->ldc + 16 * j, r = i * p->ldr + 16 * j;
+    const int64_t at = i * p->ldc + 16 * j;
     const __mmask16 columns = mask_of(p->n - 16 * j);
-    if (p->more) {
-        _mm512_mask_storeu_ps((float *)p->c + at, columns, c);
-        return;
-    }
-    if (p->residual && p->store == CPR_F32)
-        c = _mm512_add_ps(c, _mm512_maskz_loadu_ps(columns, (const float *)p->residual + r));
-    else if (p->residual) {
-        const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(columns, (const uint16_t *)p->residual + r));
-        c = _mm512_add_ps(c, _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)));
-    }
-    c = _mm512_min_ps(_mm512_set1_ps(p->high), _mm512_max_ps(_mm512_set1_ps(p->low), c)); /* NaN passes */
-    if (p->store == CPR_F32)
+    if (!p->more)
+        c = _mm512_min_ps(_mm512_set1_ps(p->high), _mm512_max_ps(_mm512_set1_ps(p->low), c)); /* NaN passes */
+    if (p->more || p->store == CPR_F32)
         _mm512_mask_storeu_ps((float *)p->c + at, columns, c);
     else
         _mm256_mask_storeu_epi16((uint16_t *)p->c + at, columns, rounded(c));
@@ -48,6 +54,10 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
     }
     if (p->resume)
         EACH_PANEL EACH_ROW acc[i][j] = _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), (const float *)p->c + i * p->ldc + 16 * j);
+
+    const bool added = p->residual && !p->more;
+    if (added) /* it comes from far away: fetched while the sums are made */
+        EACH_PANEL EACH_ROW _mm_prefetch(residual_at(p, i, j), _MM_HINT_T0);
 
     const uint16_t *b = p->b;
     for (int64_t t = 0; t < taps; t++) {
@@ -75,6 +85,9 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
             b += 32;
         }
     }
+    /* All of the residual before the first store: no load waits for a store that it might alias. */
+    if (added)
+        EACH_PANEL EACH_ROW acc[i][j] = plus_residual(p, i, j, acc[i][j]);
     EACH_PANEL
         EACH_ROW store(p, i, j, acc[i][j]);
 }

@@ -38,6 +38,10 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
     if (p->resume)
         EACH_PANEL EACH_ROW acc[i][j] = _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), (const float *)p->c + i * p->ldc + 16 * j);
 
+    const bool added = p->residual && !p->more;
+    if (added) /* it comes from far away: fetched while the sums are made */
+        EACH_PANEL EACH_ROW _mm_prefetch((const char *)((const float *)p->residual + i * p->ldr + 16 * j), _MM_HINT_T0);
+
     const float *b = p->b;
     for (int64_t t = 0; t < taps; t++) {
         const float *a[14];
@@ -49,18 +53,17 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
             step(MR, NP, acc, a, k, b, panel);
     }
 
+    /* All of the residual before the first store: no load waits for a store that it might alias. */
+    if (added)
+        EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(
+            acc[i][j], _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), (const float *)p->residual + i * p->ldr + 16 * j));
     const __m512 low = _mm512_set1_ps(p->low), high = _mm512_set1_ps(p->high);
     EACH_PANEL {
         const __mmask16 columns = mask_of(p->n - 16 * j);
         EACH_ROW {
             __m512 c = acc[i][j];
-            if (p->more) {
-                _mm512_mask_storeu_ps((float *)p->c + i * p->ldc + 16 * j, columns, c);
-                continue;
-            }
-            if (p->residual)
-                c = _mm512_add_ps(c, _mm512_maskz_loadu_ps(columns, (const float *)p->residual + i * p->ldr + 16 * j));
-            c = _mm512_min_ps(high, _mm512_max_ps(low, c)); /* NaN passes: second operand */
+            if (!p->more)
+                c = _mm512_min_ps(high, _mm512_max_ps(low, c)); /* NaN passes: second operand */
             _mm512_mask_storeu_ps((float *)p->c + i * p->ldc + 16 * j, columns, c);
         }
     }
