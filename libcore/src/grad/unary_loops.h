@@ -6,7 +6,7 @@
 CPR_FN float gelu_slope(float x)
 {
     const float tail = normal_tail_f32(fabsf(x));
-    const float density = 0x1.988454p-2f * exp_f32(-0.5f * x * x);
+    const float density = 0x1.988454p-2f * exp_negative_f32(-0.5f * x * x);
     return fmaf(x, density, x < 0.0f ? tail : 1.0f - tail);
 }
 

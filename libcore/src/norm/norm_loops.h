@@ -48,7 +48,7 @@ static float exponentials(const float *x, float *y, int64_t n, float max)
         _Pragma("GCC ivdep") for (int64_t i = 0; i < part; i++) buffer[i] = x[start + i] - max;
         for (int64_t i = 0; i < whole; i += CPR_PARTIALS)
             for (int64_t j = 0; j < CPR_PARTIALS; j++)
-                buffer[i + j] = exp_f32(buffer[i + j]);
+                buffer[i + j] = exp_negative_f32(buffer[i + j]);
         row_sum(p, buffer, part, start);
         if (y)
             memcpy(y + start, buffer, (size_t)part * sizeof *y);

@@ -27,14 +27,13 @@ CPR_FN float copysign_f32(float magnitude, float sign)
 /* 2^n for n in -126..127, from the low bits of n. */
 CPR_FN float power_of_two(uint32_t n) { return f32_bits((n + 127u) << 23); }
 
-/* x = n ln2 + r, |r| <= ln2/2.  Adding 1.5 2^23 rounds to an integer and leaves n in the low
- * bits.  Returns q with e^r = 1 + q; error 3.1e-9 of e^r. */
-CPR_FN float exp_reduced(float x, uint32_t *n)
+/* x = n ln2 + r, |r| <= ln2/2.  Adding 1.5 2^23 (and bias, a small integer) rounds to an integer
+ * and leaves n + bias in the low bits of t.  Returns q with e^r = 1 + q; error 3.1e-9 of e^r. */
+CPR_FN float exp_reduced_biased(float x, float bias, float *t)
 {
-    const float magic = 0x1.8p23f;
-    const float t = fmaf(x, 0x1.715476p0f, magic);
-    *n = bits_f32(t) - bits_f32(magic);
-    const float whole = t - magic;
+    const float magic = 0x1.8p23f + bias;
+    *t = fmaf(x, 0x1.715476p0f, magic);
+    const float whole = *t - magic;
     float r = fmaf(whole, -0x1.62e400p-1f, x); /* 15 bits: the product is exact */
     r = fmaf(whole, -0x1.7f7d1cp-20f, r);
     float p = 0.0013814416762854874f;
@@ -43,6 +42,14 @@ CPR_FN float exp_reduced(float x, uint32_t *n)
     p = fmaf(p, r, 0.16666520098855154f);
     p = fmaf(p, r, 0.49999993405690468f);
     return fmaf(r * r, p, r);
+}
+
+CPR_FN float exp_reduced(float x, uint32_t *n)
+{
+    float t;
+    const float q = exp_reduced_biased(x, 0.0f, &t);
+    *n = bits_f32(t) - bits_f32(0x1.8p23f);
+    return q;
 }
 
 /* Two scalings, so that results down to the smallest denormal round once. */
@@ -54,6 +61,16 @@ CPR_FN float exp_f32(float x)
     const float p = 1.0f + exp_reduced(c, &n);
     const uint32_t half = (uint32_t)((int32_t)n >> 1);
     return p * power_of_two(half) * power_of_two(n - half);
+}
+
+/* e^x for x <= 0.  The low bits of t are those of 2^(n + 24), which is never subnormal: so a
+ * result that is subnormal is rounded once, by the last product. */
+CPR_FN float exp_negative_f32(float x)
+{
+    const float c = x < -104.0f ? -104.0f : x; /* a NaN passes */
+    float t;
+    const float p = 1.0f + exp_reduced_biased(c, 127.0f + 24.0f, &t);
+    return p * f32_bits(bits_f32(t) << 23) * 0x1p-24f;
 }
 
 /* e^x - 1 for x <= 0; e^x - 1 = 2^n q + (2^n - 1). */
@@ -69,11 +86,11 @@ CPR_FN float expm1_negative_f32(float x)
 /* 1 / (1 + e^-x), accurate where e^-x overflows too. */
 CPR_FN float sigmoid_f32(float x)
 {
-    const float e = exp_f32(-fabsf(x));
+    const float e = exp_negative_f32(-fabsf(x));
     return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
-/* |x| < 0.64: x + x^3 P(x^2), error 5.7e-9; else 1 - 2 / (e^2|x| + 1). */
+/* |x| < 0.64: x + x^3 P(x^2), error 5.7e-9; else 1 - 2 e / (1 + e), e = e^(-2|x|). */
 CPR_FN float tanh_f32(float x)
 {
     const float a = fabsf(x), z = x * x;
@@ -83,7 +100,8 @@ CPR_FN float tanh_f32(float x)
     p = fmaf(p, z, 0.13331092463867283f);
     p = fmaf(p, z, -0.33333269529991193f);
     const float small = fmaf(x * z, p, x);
-    const float large = 1.0f - 2.0f / (exp_f32(a + a) + 1.0f);
+    const float e = exp_negative_f32(-2.0f * a);
+    const float large = 1.0f - 2.0f * e / (1.0f + e);
     return a < 0.625f ? small : copysign_f32(large, x);
 }
 
@@ -104,7 +122,7 @@ CPR_FN float normal_tail_f32(float a)
     g = fmaf(g, q, 0.12322504340399692f);
     g = fmaf(g, q, -0.20640262070119252f);
     g = fmaf(g, q, 0.12151394748949529f);
-    return exp_f32(-0.5f * square) * fmaf(-0.5f * rest, g, g);
+    return exp_negative_f32(-0.5f * square) * fmaf(-0.5f * rest, g, g);
 }
 
 /* |x| < 1: x P(x^2), error 1.2e-9; else 1 - 2 Phi(-sqrt(2) |x|). */

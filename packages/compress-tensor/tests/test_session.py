@@ -138,6 +138,30 @@ def test_patterns_are_fused(rng):
     assert labels["Concat -> 'cat'"] == "view"
 
 
+def test_x_times_its_sigmoid_is_one_kernel(rng):
+    """SiLU as PyTorch exports it; not where the sigmoid is read elsewhere or is another value's."""
+
+    def graph(*, factor="x", outputs=("y",)):
+        nodes = [
+            Node("Sigmoid", ["x"], ["s"]),
+            Node("Neg", ["x"], ["n"]),
+            Node("Mul", [factor, "s"], ["y"]),
+            Node("Abs", ["s"], ["a"]),
+        ]
+        inputs = [Value("x", DType.FLOAT32, ("N", 33))]
+        return Graph(nodes=nodes, inputs=inputs, outputs=[Value(name) for name in outputs])
+
+    feeds = {"x": np.concatenate([floats(rng, 1, 33), 90 * floats(rng, 2, 33)])}
+    feeds["x"][2, :4] = np.inf, -np.inf, np.nan, -0.0
+    fused, apart = compile(graph()), compile(graph(outputs=("y", "a")))
+    other = compile(graph(factor="n"))
+
+    count = [sum(line.how == "binary" for line in s.report(feeds)) for s in (fused, apart, other)]
+    assert count == [0, 1, 1]
+    assert np.array_equal(fused.run(feeds)["y"], apart.run(feeds)["y"], equal_nan=True)
+    assert np.array_equal(-fused.run(feeds)["y"], other.run(feeds)["y"], equal_nan=True)
+
+
 def test_bytes_do_not_depend_on_threads_runs_or_batch(rng):
     """One, two, three and eight threads, five runs, and a row alone give the same bytes."""
     for build, shape in ((convolutional, (5, 3, 20, 20)), (attention, (5, 17, 32))):

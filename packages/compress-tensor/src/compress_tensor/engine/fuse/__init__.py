@@ -10,6 +10,7 @@ from .attention import attention
 from .gelu import gelu
 from .layer_norm import layer_norm
 from .match import Matcher
+from .swish import swish
 
 __all__ = ["SPELLED_OUT", "fuse"]
 
@@ -22,7 +23,7 @@ def fuse(
     nodes: list[Node],
     infos: dict[str, Info],
     constants: dict[str, Array],
-    fusions: tuple[Fusion, ...] = (*SPELLED_OUT, attention),
+    fusions: tuple[Fusion, ...] = (*SPELLED_OUT, attention, swish),
 ) -> list[Node]:
     """Return the nodes with the root of each pattern replaced by the fused operator.
 
