@@ -153,11 +153,12 @@ def _characters(name: str, path: Path, batch: int, seed: int) -> Material:
         vocabulary = Path(folder) / "vocabulary.json"
         vocabulary.write_text(tokens)
         streams = CharacterStreams(path, vocabulary)
-    states = [(v.name, v.shape[2]) for v in graph.inputs[1:] if v.shape is not None]
+    width = int(graph.constants["lstm0.R"].shape[2])
+    states = [value.name for value in graph.inputs[1:]]
 
     def feeds(given: Batch) -> dict[str, Any]:
         ids, n = given.inputs[:, :-1], len(given.inputs)
-        zeros = {s: np.zeros((1, n, width), np.float32) for s, width in states}
+        zeros = {name: np.zeros((1, n, width), np.float32) for name in states}
         return {"input": np.ascontiguousarray(ids), **zeros}
 
     def measure(now: Graph, threads: int) -> float:

@@ -41,8 +41,9 @@ def fourier(bins: int) -> Array:
     n = np.arange(_WINDOW)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * n / _WINDOW)
     angle = 2 * np.pi / _SIZE * n[:, None] * np.arange(bins)
-    parts = window[:, None] * np.concatenate([np.cos(angle), -np.sin(angle)], axis=1)
-    return parts.astype(np.float32)
+    parts: Array = window[:, None] * np.concatenate([np.cos(angle), -np.sin(angle)], axis=1)
+    found: Array = parts.astype(np.float32)
+    return found
 
 
 def mel(bins: int, bands: int) -> Array:
@@ -60,4 +61,5 @@ def cosine(bands: int) -> Array:
     k, n = np.arange(bands), np.arange(bands)[:, None]
     found = np.cos(np.pi / bands * (n + 0.5) * k) * np.sqrt(2 / bands)
     found[:, 0] *= np.sqrt(0.5)
-    return found.astype(np.float32)
+    made: Array = found.astype(np.float32)
+    return made
