@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 
 from compress_autograd import Trainable, Trainer
-from compress_autograd.data import Crop, Flip, Loader, open_dataset, preset
+from compress_autograd.data import Loader, open_dataset, preset
 from compress_autograd.optim import SGD, cosine
 from compress_export import read_onnx
 from compress_quant import Recipe as Bits
@@ -112,7 +112,7 @@ def quantized(root: Path, bits: int, threads: int, *, trained: bool) -> Cell:
         set_num_threads(threads)
         fake = prepare_qat(graph, feeds, chosen)
         model = Trainable(fake, operators=OPERATORS, parameters=trainable_names(fake))
-        loader = Loader(dataset, steps, QAT_BATCH, augment=[Crop(4), Flip()], seed=SEED)
+        loader = Loader(dataset, steps, QAT_BATCH, seed=SEED)
         rates = cosine(QAT_LR, QAT_EPOCHS * len(loader))
         Trainer(model, SGD(model.parameters, rates, 0.9), loader, epochs=QAT_EPOCHS).fit()
         found, _ = convert(model.graph())

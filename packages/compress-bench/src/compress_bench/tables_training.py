@@ -67,8 +67,8 @@ def _quantized(held: Mapping[str, Any]) -> list[str]:
         (
             "The stored ResNet-20 (CIFAR-10), quantized after training (PTQ) and trained with "
             "quantization (QAT: SGD, momentum 0.9, learning rate 1e-3 to 0 by a cosine, 3 epochs "
-            "over 4,000 pictures, crop and flip); accuracy on 1,000 test "
-            "pictures in the integer engine."
+            "over 4,000 pictures, as `compress-quant qat` does it by default); accuracy on 1,000 "
+            "test pictures in the integer engine."
         ),
         "",
         "| weights and activations | PTQ | QAT | float | QAT - float, points | QAT, s |",
