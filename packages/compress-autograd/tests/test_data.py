@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import tarfile
 import wave
 from pathlib import Path
 
@@ -111,6 +112,31 @@ def test_clips(tmp_path, rng):
     clip(tmp_path / "yes" / "1.wav", samples, width=1)
     with pytest.raises(FileError, match="8-bit samples"):
         open_dataset(tmp_path).sample(0)
+
+
+def test_archive_of_pictures(tmp_path, rng):
+    """Class folders inside a tar.gz give the same pictures as the folders themselves."""
+    image = pytest.importorskip("PIL.Image")
+    for name in ("cat", "ant"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for n in range(2):
+            picture = rng.integers(0, 256, (5, 4, 3)).astype(np.uint8)
+            image.fromarray(picture).save(tmp_path / "data" / name / f"{n}.png")
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "data", "train")
+    packed, loose = open_dataset(tmp_path / "a.tar.gz"), open_dataset(tmp_path / "data")
+
+    assert (["ant", "cat"], 4) == (packed.classes, len(packed))
+    for n in range(4):
+        assert loose.label(n) == packed.label(n)
+        assert np.array_equal(loose.sample(n), packed.sample(n))
+    (tmp_path / "b.tar.gz").write_bytes((tmp_path / "a.tar.gz").read_bytes()[:90])
+    with pytest.raises(FileError, match="is not an archive that can be read"):
+        open_dataset(tmp_path / "b.tar.gz")
+    with tarfile.open(tmp_path / "c.tar", "w") as archive:
+        archive.add(tmp_path / "a.tar.gz", "a/b.txt")
+    with pytest.raises(FileError, match="holds no pictures"):
+        open_dataset(tmp_path / "c.tar")
 
 
 def test_tables_of_texts(tmp_path):

@@ -30,8 +30,8 @@ def command(monkeypatch, capsys):
 def test_zoo_writes_a_file(command, tmp_path):
     """The file holds the network; the same command makes the same bytes."""
     one, two = tmp_path / "one.onnx", tmp_path / "two.onnx"
-    status, out, _ = command("zoo", "lstm-char", "-o", one)
-    command("zoo", "lstm-char", "-o", two)
+    status, out, _ = command("zoo", "char_lstm", "-o", one)
+    command("zoo", "char_lstm", "-o", two)
 
     assert (0, True) == (status, "LSTM character model" in out)
     assert one.read_bytes() == two.read_bytes()
@@ -74,27 +74,27 @@ def test_models_compare_profile_tables(command, tmp_path):
     pytest.importorskip("onnxruntime")
     path, work = tmp_path / "m.json", tmp_path / "work"
     words = ("--type", "fp32", "--type", "int8", "--batch", 2, "--threads", 1, "--samples", 5)
-    status, out, _ = command("models", "lstm-char", *words, "--work", work, "-o", path)
+    status, out, _ = command("models", "char_lstm", *words, "--work", work, "-o", path)
     cells = read_results(path)["cells"]
-    cell = cells["lstm-char fp32 batch 2 1t"]
+    cell = cells["char_lstm fp32 batch 2 1t"]
 
-    assert (0, True) == (status, "lstm-char" in out)
+    assert (0, True) == (status, "char_lstm" in out)
     assert {"ours", "onnxruntime"} <= {*cell["seconds"]}
     assert cell["agreement"]["onnxruntime"] < 1e-4
     assert cell["start"]["ours"]["peak"] > cell["start"]["ours"]["before"] > 0
-    assert 5 == len(cells["lstm-char int8 batch 2 1t"]["seconds"]["ours"])
+    assert 5 == len(cells["char_lstm int8 batch 2 1t"]["seconds"]["ours"])
 
     status, out, _ = command("compare", path, path)
     assert (0, True) == (status, "0 proven slower" in out)
-    status, out, _ = command("profile", "lstm-char", "--work", work, "--runs", 1, "--all", "--json")
+    status, out, _ = command("profile", "char_lstm", "--work", work, "--runs", 1, "--all", "--json")
     lines = json.loads(out)
     assert "lstm" in {line["kernel"] for line in lines}
     assert sum(line["share"] for line in lines) == pytest.approx(1)
     assert all(line["limit"] >= 0 for line in lines)
     page = tmp_path / "page.md"
-    status, _, _ = command("tables", path, "--profile", "lstm-char", "--work", work, "-o", page)
+    status, _, _ = command("tables", path, "--profile", "char_lstm", "--work", work, "-o", page)
     text = page.read_text()
-    assert (0, True) == (status, "## Profile of lstm-char" in text)
+    assert (0, True) == (status, "## Profile of char_lstm" in text)
     assert "## Start-up and memory" in text
 
 

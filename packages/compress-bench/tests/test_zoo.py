@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from compress_bench.zoo import NETWORKS, Blank, Seeded, build, feeds_for, network
+from compress_bench.zoo import NETWORKS, Blank, Seeded, build, feeds_for, front_end, network
 from compress_bench.zoo.mobile import efficientnet_b0, mobilenet_v2
 from compress_bench.zoo.recurrent import lstm_model
 from compress_bench.zoo.registry import parameters
@@ -24,11 +24,11 @@ SMALL = {
     "mobilenetv2": partial(mobilenet_v2, size=64),
     "efficientnet-b0": partial(efficientnet_b0, size=64),
     "bert": partial(bert, shape=replace(BERT_BASE, layers=1), sequence=12, vocabulary=500),
-    "bert-text": partial(bert, shape=BERT_SMALL, sequence=9, vocabulary=99, classes=2),
+    "text_classifier": partial(bert, shape=BERT_SMALL, sequence=9, vocabulary=99, classes=2),
     "vit": partial(vit, shape=replace(VIT_BASE, layers=1), size=48),
-    "kwt1": keyword,
+    "kwt": partial(keyword, audio=True),
     "lstm": partial(lstm_model, vocabulary=70, embedding=24, hidden=40, steps="T"),
-    "resnet20-cifar": partial(resnet_cifar, depth=8),
+    "resnet20": partial(resnet_cifar, depth=8),
 }
 
 
@@ -64,8 +64,8 @@ def test_like_onnxruntime(name, tmp_path):
 
 def test_the_same_seed_gives_the_same_weights():
     """And another seed gives others."""
-    one, two = build("resnet20-cifar", 3), build("resnet20-cifar", 3)
-    other = build("resnet20-cifar", 4)
+    one, two = build("resnet20", 3), build("resnet20", 3)
+    other = build("resnet20", 4)
 
     assert all(two.constants[n].tobytes() == a.tobytes() for n, a in one.constants.items())
     name = "conv1.weight"
@@ -102,6 +102,30 @@ def test_normal_weights_are_cut():
 
     assert np.abs(found).max() <= 1.0
     assert found.std() == pytest.approx(0.5 * 0.8796, rel=0.02)  # of a normal cut at 2
+
+
+def test_small_networks_start_from_the_beginning():
+    """Scales are 1, shifts 0, statistics 0 and 1; the weights themselves are random."""
+    graph = build("resnet20")
+    for node in graph.nodes:
+        if node.op == "BatchNormalization":
+            parts = [graph.constants[name] for name in node.inputs[1:]]
+            assert [1.0, 0.0, 0.0, 1.0] == [float(p.mean()) for p in parts]
+            assert not any(p.std() for p in parts)
+
+    assert graph.constants["conv1.weight"].std() == pytest.approx((2 / 27) ** 0.5, rel=0.1)
+
+
+def test_front_end_like_numpy():
+    """Power spectra as numpy.fft gives them; the cosine transform is orthonormal."""
+    frame = np.random.default_rng(0).standard_normal(480).astype(np.float32)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(480) / 480)
+    expected = np.abs(np.fft.rfft(frame * window, 512)) ** 2
+    found = (frame @ front_end.fourier(257)) ** 2
+
+    assert np.allclose(expected, found[:257] + found[257:], rtol=1e-4, atol=1e-4)
+    assert np.allclose(np.eye(40), front_end.cosine(40) @ front_end.cosine(40).T, atol=1e-6)
+    assert (front_end.mel(257, 40).max(axis=0) > 0.3).all()
 
 
 def test_unknown_name_and_size():

@@ -124,7 +124,9 @@ def run_backward(tensor: Tensor, gradient: Tensor | None, retain_graph: bool) ->
         edge: Any = tensor._tape
         sweep.add(edge, _seed(tensor, gradient), "backward")
         sweep.run(retain_graph, set())
-        for leaf, added in sweep.leaves.items():
+        # Taken out one by one: all the copies beside all that is copied would be twice the memory.
+        for leaf in list(sweep.leaves):
+            added = sweep.leaves.pop(leaf)
             g = _hooked(leaf.hooks, added.total)
             if g is not None:
                 total = _Sum()

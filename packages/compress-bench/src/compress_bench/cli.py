@@ -1,4 +1,4 @@
-"""The command ``compress-bench``: eval, and what measures the engine (`cli_engine`)."""
+"""The command ``compress-bench``: eval, train (`cli_train`), what measures (`cli_engine`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from compress_tensor import InputError
 from compress_tensor.console import run
 from compress_tensor.files import write_atomically
 
-from . import cli_engine, machine
+from . import cli_engine, cli_train, machine
 from .paired import Paired, labels_of, paired
 from .quality import Quality, evaluate, evaluate_characters, vocabulary_of
 from .runtimes import Runtime, load
@@ -135,6 +135,7 @@ def _show_paired(found: Paired) -> None:
     )
 
 
+app.command("train")(cli_train.train)
 app.command("zoo")(cli_engine.zoo)
 app.command("kernels")(cli_engine.kernels)
 app.command("models")(cli_engine.models)

@@ -40,7 +40,9 @@ CONFIGURATION = {
 class Runner(Protocol):
     """A loaded model."""
 
-    inputs: list[Value]
+    @property
+    def inputs(self) -> list[Value]:
+        """What it is given."""
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs."""

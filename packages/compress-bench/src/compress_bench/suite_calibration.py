@@ -111,7 +111,7 @@ def _onnxruntime(root: Path) -> int:
     return samples
 
 
-def _peak_resident() -> int:
+def peak_resident() -> int:
     """Return the largest resident size of this process in bytes.
 
     From /proc: what getrusage says includes the parent's size before the exec.
@@ -129,7 +129,7 @@ def _main() -> None:
     answer = {
         "seconds": time.perf_counter() - start,
         "samples": samples,
-        "peak_resident_bytes": _peak_resident(),
+        "peak_resident_bytes": peak_resident(),
     }
     Console(highlight=False, markup=False, soft_wrap=True).print(json.dumps(answer))
 

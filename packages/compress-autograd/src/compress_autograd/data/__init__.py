@@ -10,7 +10,7 @@ from .characters import CharacterStreams
 from .cifar import CifarBinary
 from .dataset import Dataset
 from .idx import Idx
-from .images import ImageFolder
+from .images import ImageArchive, ImageFolder
 from .loader import Loader, pad_sequences
 from .memory import InMemory
 from .open import open_dataset
@@ -32,6 +32,7 @@ __all__ = [
     "Dataset",
     "Flip",
     "Idx",
+    "ImageArchive",
     "ImageFolder",
     "InMemory",
     "Loader",

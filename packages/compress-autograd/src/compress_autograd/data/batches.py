@@ -6,14 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from compress_tensor import InputError
 
 from .dataset import Array, Dataset
-from .preprocess import Preprocess
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,7 +41,7 @@ class Batch:
 
 def batches(
     dataset: Dataset,
-    preprocess: Preprocess,
+    preprocess: Callable[[Any], Array],
     size: int,
     *,
     limit: int | None = None,

@@ -10,7 +10,7 @@ from .arrays import ArrayFile
 from .cifar import CifarBinary
 from .dataset import Dataset
 from .idx import Idx
-from .images import SUFFIXES, ImageFolder
+from .images import SUFFIXES, ImageArchive, ImageFolder
 from .tables import TextTable
 from .wav import WavFolder
 
@@ -19,8 +19,8 @@ def open_dataset(path: str | Path) -> Dataset:
     """Return the data set at ``path``.
 
     A folder holds pictures or .wav clips (labels.tsv, class folders, or no labels).  A file is
-    CIFAR-10 binary (.bin), numpy (.npz, .npy), IDX (...-ubyte, .idx), or a table of texts
-    (.tsv, .csv, .jsonl, also .gz).
+    an archive of pictures in class folders (.tar, .tar.gz), CIFAR-10 binary (.bin), numpy (.npz,
+    .npy), IDX (...-ubyte, .idx), or a table of texts (.tsv, .csv, .jsonl, also .gz).
 
     Raises:
         FileError: if nothing is there, or it is none of these.
@@ -30,6 +30,8 @@ def open_dataset(path: str | Path) -> Dataset:
         return _folder(found)
     if not found.is_file():
         raise FileError(f"{found} does not exist")
+    if found.name.endswith((".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")):
+        return ImageArchive(found)
     name = found.name.removesuffix(".gz")
     if name.endswith(".bin"):
         return CifarBinary(found)
@@ -40,8 +42,8 @@ def open_dataset(path: str | Path) -> Dataset:
     if name.endswith((".tsv", ".csv", ".jsonl")):
         return TextTable(found)
     raise FileError(
-        f"{found} is not a data set that is known: a folder of pictures or .wav, or a .bin, .npz, "
-        ".npy, -ubyte, .tsv, .csv or .jsonl file"
+        f"{found} is not a data set that is known: a folder of pictures or .wav, or a .tar.gz, "
+        ".bin, .npz, .npy, -ubyte, .tsv, .csv or .jsonl file"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import filter as filter_names
 from functools import partial
 from math import prod
 
@@ -12,6 +13,7 @@ import numpy as np
 from compress_tensor import DType, Graph, InputError
 from compress_tensor.random import Generator
 
+from .front_end import FRONT_END
 from .mobile import efficientnet_b0, mobilenet_v2
 from .recurrent import lstm_model
 from .resnet import resnet, resnet_cifar
@@ -21,13 +23,13 @@ from .transformer import (
     BERT_LARGE,
     BERT_SMALL,
     VIT_BASE,
-    VIT_CIFAR,
+    VIT_TINY,
     Shape,
     bert,
     keyword,
     vit,
 )
-from .weights import Array, Seeded, Weights
+from .weights import Array, Initial, Seeded, Weights
 
 _SETTLE = 4  #: images that the statistics of batch normalisations are taken from
 
@@ -41,7 +43,8 @@ class Network:
         what: one line for people.
         parameters: the published number; of a small network without one, what its sizes give.
         symbols: sizes for free dimensions besides the batch.
-        small: whether it is meant to be trained here, and not to measure speed.
+        small: whether it is meant to be trained here, and not to measure speed; `build` then gives
+            it the weights that training starts from.
         image: whether its input are images, of any size.
     """
 
@@ -83,29 +86,34 @@ NETWORKS: dict[str, Network] = {
     ),
     "vit-b16": Network(partial(vit, shape=VIT_BASE), "ViT-B/16, ImageNet", 86_567_656),
     "lstm-lm": Network(lstm_model, "LSTM language model, 2 x 650, 35 steps", 19_780_400),
-    "resnet20-cifar": Network(
+    "resnet20": Network(
         partial(resnet_cifar, depth=20), "ResNet-20, CIFAR-10", 269_722, small=True, image=True
     ),
-    "resnet32-cifar": Network(
+    "resnet32": Network(
         partial(resnet_cifar, depth=32), "ResNet-32, CIFAR-10", 464_154, small=True, image=True
     ),
-    "resnet56-cifar": Network(
+    "resnet56": Network(
         partial(resnet_cifar, depth=56), "ResNet-56, CIFAR-10", 853_018, small=True, image=True
     ),
-    "vit-cifar": Network(
-        partial(vit, shape=VIT_CIFAR, size=32, patch=4, classes=10),
+    "vit_tiny": Network(
+        partial(vit, shape=VIT_TINY, size=32, patch=4, classes=10),
         "small vision transformer, CIFAR-10",
         1_806_538,
         small=True,
     ),
-    "bert-text": Network(
-        partial(bert, shape=BERT_SMALL, sequence=64, vocabulary=8192, positions=128, classes=2),
-        "small BERT that tells two classes of text, 64 tokens",
-        1_875_330,
+    "text_classifier": Network(
+        partial(bert, shape=BERT_SMALL, sequence=64, vocabulary=8192, positions=64, classes=2),
+        "small BERT that tells classes of text, 64 tokens",
+        5_339_906,
         small=True,
     ),
-    "kwt1": Network(keyword, "keyword transformer KWT-1, 12 words, on MFCCs", 607_308, small=True),
-    "lstm-char": Network(
+    "kwt": Network(
+        partial(keyword, audio=True),
+        "keyword transformer KWT-1, 12 words, MFCCs inside",
+        607_308,
+        small=True,
+    ),
+    "char_lstm": Network(
         partial(lstm_model, vocabulary=65, embedding=128, hidden=128, steps="T"),
         "LSTM character model, 2 x 128",
         280_897,
@@ -144,6 +152,8 @@ def build(
     if size is not None and not entry.image:
         raise InputError(f"{name} does not take images of any size")
     sized = {} if size is None else {"size": size}
+    if weights is None and entry.small:
+        weights = Initial(seed)
     if weights is not None:
         return entry.make(weights, **sized)
     graph = entry.make(Seeded(seed), **sized)
@@ -189,8 +199,8 @@ def _vocabulary(graph: Graph, name: str) -> int:
 
 
 def parameters(graph: Graph) -> int:
-    """Return the number of parameters that training changes: no statistics, no shapes."""
-    skip = set(_statistics(graph))
+    """Return the number of parameters that training changes: no statistics, shapes, front ends."""
+    skip = set(_statistics(graph)) | set(filter_names(graph.constants, FRONT_END))
     return sum(
         prod(array.shape)
         for name, array in graph.constants.items()

@@ -63,8 +63,8 @@ def _projected(net: Layers, x: Symbol, name: str, width: int, stride: int) -> Sy
     return net.batch_norm(y, f"{name}.downsample.1")
 
 
-def resnet_cifar(weights: Weights, depth: int, *, size: int = 32) -> Graph:
-    """Return a ResNet of 6 n + 2 layers for 10 classes."""
+def resnet_cifar(weights: Weights, depth: int, *, size: int = 32, classes: int = 10) -> Graph:
+    """Return a ResNet of 6 n + 2 layers."""
     net = Layers(f"resnet{depth}", weights)
     x = net.batch_norm(net.conv(net.image(size), "conv1", 16, 3), "bn1")
     x = net.builder.relu(x)
@@ -76,7 +76,7 @@ def resnet_cifar(weights: Weights, depth: int, *, size: int = 32) -> Graph:
             y = net.batch_norm(net.conv(x, f"{name}.conv1", width, 3, stride), f"{name}.bn1")
             y = net.conv(net.builder.relu(y), f"{name}.conv2", width, 3)
             x = _sum(net, net.batch_norm(y, f"{name}.bn2"), shortcut)
-    return net.finish(net.classifier(net.pooled(x), "linear", 10))
+    return net.finish(net.classifier(net.pooled(x), "linear", classes))
 
 
 def _every_second(net: Layers, x: Symbol, width: int) -> Symbol:

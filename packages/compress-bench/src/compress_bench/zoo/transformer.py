@@ -13,6 +13,7 @@ import numpy as np
 
 from compress_tensor import DType, Graph, Symbol
 
+from .front_end import SECOND, mfcc
 from .layers import BATCH, Layers
 from .weights import Weights
 
@@ -29,9 +30,9 @@ class Shape:
 
 BERT_BASE = Shape(12, 768, 12, 3072)
 BERT_LARGE = Shape(24, 1024, 16, 4096)
-BERT_SMALL = Shape(4, 128, 2, 512)
+BERT_SMALL = Shape(4, 256, 4, 1024)
 VIT_BASE = Shape(12, 768, 12, 3072)
-VIT_CIFAR = Shape(6, 192, 3, 384)
+VIT_TINY = Shape(6, 192, 3, 384)
 KWT_1 = Shape(12, 64, 1, 256)
 
 
@@ -105,12 +106,24 @@ def vit(
 
 
 def keyword(
-    weights: Weights, shape: Shape = KWT_1, *, frames: int = 98, bands: int = 40, classes: int = 12
+    weights: Weights,
+    shape: Shape = KWT_1,
+    *,
+    frames: int = 98,
+    bands: int = 40,
+    classes: int = 12,
+    audio: bool = False,
 ) -> Graph:
-    """Return a keyword transformer on MFCCs (N, frames, bands); each frame is a patch."""
+    """Return a keyword transformer on MFCCs (N, frames, bands); each frame is a patch.
+
+    With ``audio`` the input is one second at 16 kHz (N, 16000), the MFCCs computed inside.
+    """
     net = Layers("kwt", weights)
     b, width = net.builder, shape.width
-    x = b.input("input", DType.FLOAT32, (BATCH, frames, bands))
+    given = (BATCH, SECOND) if audio else (BATCH, frames, bands)
+    x = b.input("input", DType.FLOAT32, given)
+    if audio:
+        x = mfcc(net, x, frames, bands)
     x = _with_token(net, net.linear(x, "embed", width), width)
     x = x + net.parameter("pos_embed", weights.normal((1, frames + 1, width)))
     for n in range(shape.layers):

@@ -66,6 +66,14 @@ class Seeded:
         return np.array(found)
 
 
+class Initial(Seeded):
+    """Random weights as training starts from them: scales are 1 and shifts are 0."""
+
+    def around(self, shape: Sequence[int], centre: float, deviation: float) -> Array:
+        """Return ``centre`` everywhere."""
+        return np.full(shape, centre, np.float32)
+
+
 class Blank:
     """Zeros of the right shapes, for whoever asks for shapes only; they cost no memory."""
 
