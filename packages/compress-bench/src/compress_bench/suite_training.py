@@ -10,28 +10,19 @@ import argparse
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
-from compress_autograd import Trainable, Trainer
-from compress_autograd.data import Loader, open_dataset, preset
-from compress_autograd.optim import SGD, cosine
 from compress_export import read_onnx
-from compress_quant import Recipe as Bits
-from compress_quant import quantize_static
-from compress_quant.calibration import Samples
-from compress_quant.qat import OPERATORS, convert, prepare_qat, trainable_names
-from compress_tensor import FileError, Graph, MissingExtraError, compile  # noqa: A004
+from compress_tensor import FileError, MissingExtraError
 from compress_tensor.console import run
-from compress_tensor.eager import set_num_threads
 from compress_tensor.files import write_atomically
 
 from . import machine
 from .peers_torch import train_torch
+from .qat_trial import accuracy, quantized
 from .results import Results
 from .suite_memory import CASES, measure_case
 from .tables_training import markdown
@@ -40,14 +31,7 @@ from .training.run import Options, default_data
 
 SEED = 0
 EPOCHS = {"resnet20": 4, "char_lstm": 4}
-#: of training with quantization: epochs, pictures per step, learning rate
-QAT_EPOCHS, QAT_BATCH, QAT_LR = 3, 100, 1e-3
-_CALIBRATION = 128
-_MODEL, _TRAIN, _TEST = (
-    "models/resnet20_cifar10.onnx",
-    "cifar10/train_4000.bin",
-    "cifar10/test_1000.bin",
-)
+_MODEL = "resnet20_cifar10.onnx"
 
 _console = Console(highlight=False, markup=False, soft_wrap=True)
 Cell = dict[str, Any]
@@ -99,40 +83,6 @@ def _tell(epoch: int, found: Any) -> None:
     _console.print(f"epoch {epoch}: {dict(found)}")
 
 
-def quantized(root: Path, bits: int, threads: int, *, trained: bool) -> Cell:
-    """Quantize the stored ResNet-20, after training or by training."""
-    graph, steps = read_onnx(root / _MODEL), preset("cifar10")
-    dataset = open_dataset(root / _TRAIN)
-    chosen = Bits(weight_bits=bits, activation_bits=bits)
-    feeds = Samples(graph, dataset, steps, _CALIBRATION)
-    start = time.perf_counter()
-    if not trained:
-        found, _ = quantize_static(graph, feeds, replace(chosen, threads=threads))
-    else:
-        set_num_threads(threads)
-        fake = prepare_qat(graph, feeds, chosen)
-        model = Trainable(fake, operators=OPERATORS, parameters=trainable_names(fake))
-        loader = Loader(dataset, steps, QAT_BATCH, seed=SEED)
-        rates = cosine(QAT_LR, QAT_EPOCHS * len(loader))
-        Trainer(model, SGD(model.parameters, rates, 0.9), loader, epochs=QAT_EPOCHS).fit()
-        found, _ = convert(model.graph())
-    seconds = time.perf_counter() - start
-    return {"value": _accuracy(root, found, threads), "seconds": seconds, "threads": threads}
-
-
-def _accuracy(root: Path, graph: Graph, threads: int) -> float:
-    test, steps = open_dataset(root / _TEST), preset("cifar10")
-    session = compile(graph, threads=threads)
-    (name,) = (value.name for value in session.inputs)
-    right = 0
-    for start in range(0, len(test), 100):
-        rows = range(start, min(start + 100, len(test)))
-        scores = session.run({name: np.stack([steps(test.sample(i)) for i in rows])})
-        answers = next(iter(scores.values())).argmax(axis=1)
-        right += int((answers == [test.label(i) for i in rows]).sum())
-    return right / len(test)
-
-
 def cells(root: Path, threads: int, work: Path) -> dict[str, Callable[[], Cell]]:
     """Return what is measured, by key."""
     found: dict[str, Callable[[], Cell]] = {}
@@ -140,13 +90,13 @@ def cells(root: Path, threads: int, work: Path) -> dict[str, Callable[[], Cell]]
         found[f"{name} ours"] = lambda name=name: ours(root, name, threads, work)  # type: ignore[misc]
         found[f"{name} torch"] = lambda name=name: theirs(root, name, threads)  # type: ignore[misc]
     found["quantized fp32"] = lambda: {
-        "value": _accuracy(root, read_onnx(root / _MODEL), threads),
+        "value": accuracy(root, read_onnx(root / "models" / _MODEL), threads),
         "threads": threads,
     }
     for bits in (8, 4):
         for trained in (False, True):
             key = f"quantized {'qat' if trained else 'ptq'} {bits}"
-            found[key] = lambda b=bits, t=trained: quantized(root, b, threads, trained=t)  # type: ignore[misc]
+            found[key] = lambda b=bits, t=trained: quantized(root, _MODEL, b, threads, trained=t)  # type: ignore[misc]
     for case in CASES:
         found[f"memory {case}"] = lambda case=case: measure_case(case, threads)  # type: ignore[misc]
     return found

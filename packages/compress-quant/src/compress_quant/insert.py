@@ -22,6 +22,9 @@ from .roles import Kind, Site
 from .target import Target
 from .weights import Weights, quantize_table, quantize_weights
 
+#: all, none, or those of these names
+Chosen = bool | frozenset[str]
+
 assert OPSET >= 19  # DequantizeLinear of int32 with a scale per channel
 
 
@@ -61,8 +64,8 @@ def insert(
     numbers: Numbers,
     target: Target,
     *,
-    weights: bool = True,
-    activations: bool = True,
+    weights: Chosen = True,
+    activations: Chosen = True,
 ) -> Graph:
     """Return the graph with explicit quantization.
 
@@ -70,8 +73,9 @@ def insert(
         placement: what gets codes.
         numbers: their scales and zero points.
         target: who will read the file.
-        weights: whether constants become codes (for measuring one without the other).
-        activations: whether values computed at run time do.
+        weights: whether constants become codes, or the first outputs of the products whose do
+            (for measuring some without the others).
+        activations: whether values computed at run time do, or which.
     """
     return Writer(placement, numbers, target).write(weights, activations)
 
@@ -92,7 +96,7 @@ class Writer:
         self.shared: dict[tuple[object, ...], str] = {}
         self.waiting: dict[int, tuple[int, str]] = {}  # bias of an Add behind a MatMul
 
-    def write(self, weights: bool, activations: bool) -> Graph:
+    def write(self, weights: Chosen, activations: Chosen) -> Graph:
         """Return the graph: see `insert`."""
         placement = self.placement
         by_site: dict[str, str] = {}  # what integer nodes read instead
@@ -100,7 +104,7 @@ class Writer:
         ends = {name for site in placement.sites.values() for name in site.makes}
 
         def encode(name: str) -> None:
-            if activations and name in placement.of:
+            if name in placement.of and _is_chosen(activations, name):
                 coded = self.pair(name, placement.of[name])
                 by_site[name] = coded
                 if name in ends:
@@ -114,10 +118,11 @@ class Writer:
             if site is not None:
                 names.update({name: by_site[name] for name in site.reads if name in by_site})
             copy = renamed(node, names)
-            if site is not None and weights and site.kind is Kind.LOOKUP:
+            coded = _is_chosen(weights, node.outputs[0])
+            if site is not None and coded and site.kind is Kind.LOOKUP:
                 self.nodes += self._lookup(site, copy)
                 continue
-            if site is not None and weights and site.weight is not None:
+            if site is not None and coded and site.weight is not None:
                 self.weights(site, copy)
             elif site is None:
                 self._pending_bias(node, copy)
@@ -259,6 +264,10 @@ class Writer:
             name, number = f"{hint}_{number}", number + 1
         self.taken.add(name)
         return name
+
+
+def _is_chosen(chosen: Chosen, name: str) -> bool:
+    return chosen if isinstance(chosen, bool) else name in chosen
 
 
 def _zeros(params: AffineParams) -> Array:
