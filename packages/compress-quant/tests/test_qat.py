@@ -110,11 +110,16 @@ def test_integers_give_the_codes_of_training(bits, method, rng):
     assert min(int(np.abs(a).max()) for a in narrow) <= (1 << (bits - 1)) - 1
 
 
-def test_conversion_without_training_is_quantizing_after_training(rng):
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_conversion_without_training_is_quantizing_after_training(per_channel, rng):
     """The same nodes and the same codes, where both have the same ranges."""
     graph, feeds = network(rng), feeds_of(rng)
     recipe = Recipe(
-        equalize=When.OFF, bias_correction=When.OFF, observer=Observer.MSE, least_decibels=-1e9
+        equalize=When.OFF,
+        bias_correction=When.OFF,
+        observer=Observer.MSE,
+        least_decibels=-1e9,
+        per_channel=per_channel,
     )
     after, _ = quantize_static(graph, feeds, recipe)
     during, _ = convert(prepare_qat(graph, feeds, recipe, Method.STE))

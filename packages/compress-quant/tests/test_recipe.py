@@ -32,6 +32,7 @@ def test_a_file_says_all_that_a_recipe_can(tmp_path):
         equalize: off
         bias_correction: on
         strict: true
+        per_channel: false
         overrides:
           - {node: c1, observer: minmax}
           - {node: c2, low: 0, high: 6}
@@ -52,6 +53,7 @@ def test_a_file_says_all_that_a_recipe_can(tmp_path):
         equalize=When.OFF,
         bias_correction=When.ON,
         strict=True,
+        per_channel=False,
         overrides=(
             Override("c1", observer=Observer.MINMAX),
             Override("c2", low=0.0, high=6.0),

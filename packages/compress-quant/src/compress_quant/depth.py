@@ -115,7 +115,7 @@ def noise_by_depth(
     """
     recipe = recipe or Recipe()
     prepared = prepare(graph)
-    placement = place(prepared, recipe.target, Choice(recipe.exclude, None))
+    placement = place(prepared, recipe.target, Choice.of(recipe))
     (output,) = (value.name for value in prepared.outputs)
     names = [*(residual_values(prepared) if values is None else values), output]
     segments = _segments(prepared, list(dict.fromkeys(names)))

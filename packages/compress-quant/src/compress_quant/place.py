@@ -24,6 +24,7 @@ import numpy as np
 
 from compress_tensor import Graph, InputError, Node
 
+from .recipe import Recipe
 from .roles import COMBINES, MOVES, POOLS, PRODUCTS, TABLES, TAIL, Kind, Site
 from .sites import follower, lookup, product
 from .target import Target
@@ -76,12 +77,25 @@ class Choice:
         op_types: products and followers of these operators only; None: all.
         reasons: node by its first output: why it stays in floats.
         open: values that get no codes where a product makes them.
+        per_channel: whether the weights of a product have one scale per output channel.
     """
 
     exclude: tuple[str, ...] = ()
     op_types: frozenset[str] | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     open: frozenset[str] = frozenset()
+    per_channel: bool = True
+
+    @classmethod
+    def of(cls, recipe: Recipe, reasons: Mapping[str, str] | None = None) -> Choice:
+        """Return what a recipe says, with further reasons."""
+        floats = tuple(each.node for each in recipe.overrides if each.keep_float)
+        return cls(
+            (*recipe.exclude, *floats),
+            frozenset(recipe.op_types) or None,
+            reasons or {},
+            per_channel=recipe.per_channel,
+        )
 
     def why_not(self, node: Node) -> str:
         """Return why a node stays in floats, or ""."""
@@ -170,7 +184,10 @@ class _Placer:
     def _stands_alone(self, node: Node) -> Site | str | None:
         """Return how a node is quantized whatever is around it, or why it is not."""
         if node.op in PRODUCTS:
-            return product(self.graph, node)
+            found = product(self.graph, node)
+            if isinstance(found, Site) and not self.choice.per_channel:
+                found.axis = None
+            return found
         # TensorRT takes codes between QuantizeLinear and DequantizeLinear only.
         return None if self.target is Target.TENSORRT else lookup(self.graph, node)
 

@@ -61,6 +61,7 @@ class Recipe:
             to floats for the sake of ``least_decibels``.
         activation_bits: of what is computed at run time, 2 to 8.
         edge_bits: at least so many at the ends of the network: see `bits`.
+        per_channel: one scale per output channel of a weight; False: one per weight.
         strict: refuse when a product stays in floats that nobody excluded.
     """
 
@@ -80,6 +81,7 @@ class Recipe:
     weight_bits: int = 8
     activation_bits: int = 8
     edge_bits: int = 8
+    per_channel: bool = True
 
     def __post_init__(self) -> None:
         if not 50.0 < self.percentile <= 100.0:

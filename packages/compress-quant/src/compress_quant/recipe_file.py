@@ -165,4 +165,5 @@ _RECIPE: dict[str, Convert] = {
     "weight_bits": _bits,
     "activation_bits": _bits,
     "edge_bits": _bits,
+    "per_channel": _flag,
 }

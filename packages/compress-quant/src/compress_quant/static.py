@@ -75,8 +75,7 @@ class _Static:
     def run(self, graph: Graph, data: Iterable[Feeds]) -> tuple[Graph, Ledger]:
         recipe = self.recipe
         prepared = prepare(graph)
-        floats = tuple(each.node for each in recipe.overrides if each.keep_float)
-        choice = Choice((*recipe.exclude, *floats), frozenset(recipe.op_types) or None)
+        choice = Choice.of(recipe)
         _check_overrides(prepared, recipe)
         placement = place(prepared, recipe.target, choice)
         observation = self._observe(placement, data)

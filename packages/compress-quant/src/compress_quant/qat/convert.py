@@ -39,7 +39,12 @@ def convert(graph: Graph) -> tuple[Graph, Ledger]:
     _require_finite(graph)
     plain, fakes = _stripped(graph)
     target = Target(made["target"])
-    choice = Choice(tuple(made["exclude"]), frozenset(made["op_types"]) or None, made["reasons"])
+    choice = Choice(
+        tuple(made["exclude"]),
+        frozenset(made["op_types"]) or None,
+        made["reasons"],
+        per_channel=made["per_channel"],
+    )
     placement = place(plain, target, choice)
     numbers = _numbers(graph, placement, fakes, made["bits"])
     quantized = insert(placement, numbers, target)

@@ -66,13 +66,12 @@ def prepare_qat(
     if recipe.observer is Observer.AUTO:
         recipe = replace(recipe, observer=Observer.MSE)
     prepared = prepare(graph)
-    floats = tuple(each.node for each in recipe.overrides if each.keep_float)
     tables = {
         node.outputs[0]: "its table is trained in floats"
         for node in prepared.nodes
         if node.op == "Gather" and node.inputs[0] in prepared.constants
     }
-    choice = Choice((*recipe.exclude, *floats), frozenset(recipe.op_types) or None, tables)
+    choice = Choice.of(recipe, tables)
     placement = place(prepared, recipe.target, choice)
     observation = observe(
         prepared,
@@ -91,6 +90,7 @@ def prepare_qat(
             "exclude": list(choice.exclude),
             "op_types": sorted(choice.op_types or ()),
             "reasons": tables,
+            "per_channel": choice.per_channel,
             "bits": [recipe.weight_bits, recipe.activation_bits, recipe.edge_bits],
             "samples": observation.samples,
         },
