@@ -9,54 +9,52 @@ from typing import Any
 
 import numpy as np
 
-from compress_autograd import Trainable, Trainer
-from compress_autograd.data import Loader, open_dataset, preset
-from compress_autograd.optim import SGD, cosine
+from compress_autograd.data import Crop, Flip, Loader, open_dataset, preset
 from compress_export import read_onnx
 from compress_quant import Recipe as Bits
 from compress_quant import quantize_static
 from compress_quant.calibration import Samples
-from compress_quant.qat import OPERATORS, convert, prepare_qat, trainable_names
+from compress_quant.qat import convert, prepare_qat, train
 from compress_tensor import Graph, compile  # noqa: A004
 from compress_tensor.eager import set_num_threads
 
 SEED = 0
-#: of training with quantization: epochs, pictures per step, learning rate
-QAT_EPOCHS, QAT_BATCH, QAT_LR = 3, 100, 1e-3
+QAT_BATCH = 100
 CALIBRATION = 128
 TRAIN, TEST = "cifar10/train_4000.bin", "cifar10/test_1000.bin"
 
 Cell = dict[str, Any]
 
 
-def quantized(root: Path, model: str, bits: int, threads: int, *, trained: bool) -> Cell:
+def quantized(
+    root: Path, model: str, chosen: Bits, threads: int, *, epochs: int = 0, augment: bool = False
+) -> Cell:
     """Quantize a stored CIFAR-10 network, after training or by training.
 
     Args:
         root: folder of models and data.
         model: file name.
-        bits: of weights (per channel) and activations (per tensor); 8 at the ends of the network.
+        chosen: widths and granularity.
         threads: of the engine.
-        trained: with 3 epochs over 4,000 pictures, as `compress-quant qat` does it by default.
+        epochs: of training over 4,000 pictures, as `compress-quant qat` does it by default;
+            0: quantize after training.
+        augment: crop and flip them.
 
     Returns:
         Accuracy on the 1,000 test pictures in the integer engine, seconds, threads.
     """
     graph, steps = read_onnx(root / "models" / model), preset("cifar10")
     dataset = open_dataset(root / TRAIN)
-    chosen = Bits(weight_bits=bits, activation_bits=bits)
     feeds = Samples(graph, dataset, steps, CALIBRATION)
     start = time.perf_counter()
-    if not trained:
+    if not epochs:
         found, _ = quantize_static(graph, feeds, replace(chosen, threads=threads))
     else:
         set_num_threads(threads)
         fake = prepare_qat(graph, feeds, chosen)
-        network = Trainable(fake, operators=OPERATORS, parameters=trainable_names(fake))
-        loader = Loader(dataset, steps, QAT_BATCH, seed=SEED)
-        rates = cosine(QAT_LR, QAT_EPOCHS * len(loader))
-        Trainer(network, SGD(network.parameters, rates, 0.9), loader, epochs=QAT_EPOCHS).fit()
-        found, _ = convert(network.graph())
+        changes = (Crop(4), Flip()) if augment else ()
+        loader = Loader(dataset, steps, QAT_BATCH, augment=changes, seed=SEED)
+        found, _ = convert(train(fake, loader, epochs=epochs)[0])
     seconds = time.perf_counter() - start
     return {"value": accuracy(root, found, threads), "seconds": seconds, "threads": threads}
 

@@ -30,17 +30,45 @@ from .qat_trial import CALIBRATION, TRAIN, Cell, accuracy, quantized
 from .results import Results
 from .training.run import default_data
 
-MODEL = "resnet56_cifar10.onnx"
-WIDTHS = (8, 6, 4, 3)
-TRAINED = (4, 3)
 NAME = "error-accumulation"
+DEPTHS = (20, 32, 56)
+DEEPEST = DEPTHS[-1]
+#: bits at which the noise of each network is measured
+WIDTHS = {20: (8, 4), 32: (8, 4), 56: (8, 6, 4, 3)}
 
 
-def noise(root: Path, bits: int, threads: int) -> Cell:
+def same(bits: int, *, per_channel: bool = True) -> Recipe:
+    """Return a recipe of as many bits for weights as for activations, 8 at the network's ends."""
+    return Recipe(weight_bits=bits, activation_bits=bits, per_channel=per_channel)
+
+
+#: what the deepest network is quantized with, by name
+SETUPS = {
+    "8 bits": same(8),
+    "6 bits": same(6),
+    "4 bits": same(4),
+    "4 bits, one scale per weight": same(4, per_channel=False),
+    "weights 3 bits, activations 8": Recipe(weight_bits=3),
+    "3 bits": same(3),
+}
+#: of these, which are trained, and how long
+TRAINED = {
+    "4 bits": 6,
+    "4 bits, one scale per weight": 6,
+    "weights 3 bits, activations 8": 6,
+    "3 bits": 6,
+}
+
+
+def model_of(depth: int) -> str:
+    """Return the file name of a network."""
+    return f"resnet{depth}_cifar10.onnx"
+
+
+def noise(root: Path, depth: int, recipe: Recipe) -> Cell:
     """Measure the noise behind every residual addition."""
-    graph = read_onnx(root / "models" / MODEL)
+    graph = read_onnx(root / "models" / model_of(depth))
     feeds = Samples(graph, open_dataset(root / TRAIN), preset("cifar10"), CALIBRATION)
-    recipe = Recipe(weight_bits=bits, activation_bits=bits, threads=threads)
     found = noise_by_depth(graph, feeds, recipe)
     return {
         "values": list(found.values),
@@ -54,19 +82,23 @@ def noise(root: Path, bits: int, threads: int) -> Cell:
 def cells(root: Path, threads: int) -> dict[str, Callable[[], Cell]]:
     """Return what is measured, by key."""
 
-    def original() -> Cell:
-        return {"value": accuracy(root, read_onnx(root / "models" / MODEL), threads)}
+    def original(depth: int) -> Cell:
+        graph = read_onnx(root / "models" / model_of(depth))
+        return {"value": accuracy(root, graph, threads)}
 
-    found: dict[str, Callable[[], Cell]] = {"accuracy float": original}
-    for bits in WIDTHS:
-        found[f"noise {bits}"] = partial(noise, root, bits, threads)
-        found[f"accuracy after {bits}"] = partial(
-            quantized, root, MODEL, bits, threads, trained=False
-        )
-    for bits in TRAINED:
-        found[f"accuracy during {bits}"] = partial(
-            quantized, root, MODEL, bits, threads, trained=True
-        )
+    found: dict[str, Callable[[], Cell]] = {}
+    for depth, widths in WIDTHS.items():
+        found[f"{depth} float"] = partial(original, depth)
+        for bits in widths:
+            found[f"{depth} noise {bits}"] = partial(noise, root, depth, same(bits))
+            found[f"{depth} after {bits} bits"] = partial(
+                quantized, root, model_of(depth), same(bits), threads
+            )
+    for name, recipe in SETUPS.items():
+        deepest = partial(quantized, root, model_of(DEEPEST), recipe, threads)
+        found[f"{DEEPEST} after {name}"] = deepest
+        if name in TRAINED:
+            found[f"{DEEPEST} during {name}"] = partial(deepest, epochs=TRAINED[name], augment=True)
     return found
 
 
@@ -80,20 +112,66 @@ def markdown(state: Mapping[str, Any]) -> str:
         "Made by `python -m compress_bench.suite_depth`; explained in ../error-accumulation.md.",
         f"Machine: {described}.",
         "",
-        "## Accuracy of ResNet56 on 1,000 test pictures",
-        "",
-        "| bits of weights and activations | quantized after training | with training | float |",
-        "| --- | --- | --- | --- |",
+        *_depths(held),
+        *_setups(held),
     ]
-    for bits in WIDTHS:
-        keys = (f"accuracy after {bits}", f"accuracy during {bits}", "accuracy float")
-        texts = [f"{held[key]['value']:.1%}" if key in held else "" for key in keys]
-        lines.append("| " + " | ".join([str(bits), *texts]) + " |")
-    for bits in WIDTHS:
-        cell = held.get(f"noise {bits}")
+    for bits in WIDTHS[DEEPEST]:
+        cell = held.get(f"{DEEPEST} noise {bits}")
         if cell is not None:
-            lines += ["", f"## Signal to noise in decibels, {bits} bits", "", *_noise(cell)]
-    return "\n".join(lines) + "\n"
+            title = f"## ResNet{DEEPEST}, {bits} bits: signal to noise in decibels"
+            lines += [title, "", *_noise(cell), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _depths(held: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "## Deeper is noisier",
+        "",
+        "Signal to noise in decibels: of single blocks, and behind the last block.",
+        "",
+        "| network | bits | blocks | single | random walk | measured | output | float | accuracy |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for depth, widths in WIDTHS.items():
+        for bits in widths:
+            keys = (f"{depth} noise {bits}", f"{depth} float", f"{depth} after {bits} bits")
+            if not all(key in held for key in keys):
+                continue
+            found, base, after = (held[key] for key in keys)
+            own, walk = found["own"][:-1], found["walk"][-2]
+            lines.append(
+                f"| ResNet{depth} | {bits} | {len(own)} | {min(own):.1f} to {max(own):.1f} | "
+                f"{walk:.1f} | {found['measured'][-2]:.1f} | {found['measured'][-1]:.1f} | "
+                f"{base['value']:.1%} | {after['value']:.1%} |"
+            )
+    return [*lines, ""]
+
+
+def _setups(held: Mapping[str, Any]) -> list[str]:
+    base = held.get(f"{DEEPEST} float")
+    if base is None:
+        return []
+    lines = [
+        f"## ResNet{DEEPEST}: what training brings back",
+        "",
+        f"Accuracy on 1,000 test pictures in the integer engine; {base['value']:.1%} in floats.",
+        "Weights per output channel unless it says otherwise, activations per tensor, 8 bits at",
+        "the network's ends.  Training: the defaults of `compress-quant qat` over 4,000 pictures,",
+        "cropped and flipped.",
+        "",
+        "| | after training | points | with training | points | epochs | s |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in SETUPS:
+        found = [held.get(f"{DEEPEST} {way} {name}") for way in ("after", "during")]
+        texts = []
+        for cell in found:
+            apart = "" if cell is None else f"{100 * (cell['value'] - base['value']):+.1f}"
+            texts += ["" if cell is None else f"{cell['value']:.1%}", apart]
+        trained = found[1]
+        texts += ["", ""] if trained is None else [str(TRAINED[name]), f"{trained['seconds']:.0f}"]
+        lines.append(f"| {name} | " + " | ".join(texts) + " |")
+    return [*lines, ""]
 
 
 def _noise(cell: Mapping[str, Any]) -> list[str]:
@@ -112,6 +190,7 @@ def suite() -> None:
     """Measure what is missing, write results and tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    parser.add_argument("--only", default="", help="cells whose names begin so")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     root = default_data(os.environ.get("COMPRESS_DATA"), "")
@@ -120,7 +199,7 @@ def suite() -> None:
     console = Console(stderr=True, highlight=False)
     results = Results(given.out / f"{NAME}.json", NAME, machine.describe(("numpy",)))
     for key, measure in cells(root, given.threads).items():
-        if key not in results.cells:
+        if key.startswith(given.only) and key not in results.cells:
             console.print(key)
             results.keep(key, measure())
     with write_atomically(given.out / f"{NAME}.md") as file:

@@ -10,12 +10,15 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from compress_export import read_onnx
+from compress_quant import Recipe
+from compress_quant.qat.train import EPOCHS as QAT_EPOCHS
 from compress_tensor import FileError, MissingExtraError
 from compress_tensor.console import run
 from compress_tensor.files import write_atomically
@@ -94,9 +97,11 @@ def cells(root: Path, threads: int, work: Path) -> dict[str, Callable[[], Cell]]
         "threads": threads,
     }
     for bits in (8, 4):
-        for trained in (False, True):
-            key = f"quantized {'qat' if trained else 'ptq'} {bits}"
-            found[key] = lambda b=bits, t=trained: quantized(root, _MODEL, b, threads, trained=t)  # type: ignore[misc]
+        chosen = Recipe(weight_bits=bits, activation_bits=bits)
+        for kind, epochs in (("ptq", 0), ("qat", QAT_EPOCHS)):
+            found[f"quantized {kind} {bits}"] = partial(
+                quantized, root, _MODEL, chosen, threads, epochs=epochs
+            )
     for case in CASES:
         found[f"memory {case}"] = lambda case=case: measure_case(case, threads)  # type: ignore[misc]
     return found

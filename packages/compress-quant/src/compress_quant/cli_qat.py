@@ -12,9 +12,6 @@ import typer
 
 from compress_autograd import Trainable
 from compress_autograd.data import Crop, Flip, Loader, open_dataset, preset
-from compress_autograd.optim import SGD
-from compress_autograd.optim.schedule import cosine
-from compress_autograd.trainer import Trainer
 from compress_export import read_onnx
 from compress_export.onnx_write import to_bytes
 from compress_tensor import InputError, compile  # noqa: A004
@@ -23,7 +20,8 @@ from compress_tensor.eager import set_num_threads
 from .calibration import Samples
 from .certificate import certify
 from .cli_output import check_outputs, json_bytes, show, write
-from .qat import OPERATORS, Method, convert, prepare_qat, trainable_names
+from .qat import Method, convert, prepare_qat
+from .qat.train import CLIP, EPOCHS, LEARNING_RATE, train
 from .recipe import Recipe
 from .recipe_file import load_recipe
 
@@ -41,9 +39,12 @@ def qat(
     method: Annotated[
         Method, typer.Option(help="Learned scales, or straight through.")
     ] = Method.LSQ,
-    epochs: Annotated[int, typer.Option(min=1)] = 3,
+    epochs: Annotated[int, typer.Option(min=1)] = EPOCHS,
     batch: Annotated[int, typer.Option(min=1, help="Samples per step.")] = 100,
-    lr: Annotated[float, typer.Option(help="First learning rate; a cosine brings it to 0.")] = 1e-3,
+    lr: Annotated[
+        float, typer.Option(help="First learning rate; a cosine brings it to 0.")
+    ] = LEARNING_RATE,
+    clip: Annotated[float, typer.Option(help="Largest norm of a step's gradients.")] = CLIP,
     augment: Annotated[str, typer.Option(help="Of crop and flip, as in crop,flip.")] = "",
     validate: Annotated[
         Path | None, typer.Option(help="Samples to measure after each epoch.")
@@ -56,8 +57,9 @@ def qat(
     threads: Annotated[int, typer.Option(min=1, max=256)] = 1,
 ) -> None:
     """Train a network with quantization in the loop, and write it with integers."""
-    if not lr > 0:
-        raise InputError(f"the learning rate must be positive, not {lr}")
+    for name, value in (("learning rate", lr), ("largest norm of gradients", clip)):
+        if not value > 0:
+            raise InputError(f"the {name} must be positive, not {value}")
     base = load_recipe(recipe) if recipe is not None else Recipe()
     chosen = replace(base, weight_bits=weight_bits, activation_bits=activation_bits)
     ledger, proof = output.with_suffix(".ledger.json"), output.with_suffix(".certificate.json")
@@ -66,15 +68,12 @@ def qat(
     graph, dataset, steps = read_onnx(model), open_dataset(data), preset(preprocess)
     feeds = Samples(graph, dataset, steps, _SAMPLES)
     fake = prepare_qat(graph, feeds, chosen, method)
-    trained = Trainable(fake, operators=OPERATORS, parameters=trainable_names(fake))
     loader = Loader(dataset, steps, batch, augment=_augments(augment), seed=seed)
-    optimizer = SGD(trained.parameters, lr=cosine(lr, epochs * len(loader)), momentum=0.9)
     measure = _measure(validate, preprocess, threads) if validate is not None else None
-    trainer = Trainer(
-        trained, optimizer, loader, epochs=epochs, validate=measure, checkpoint=checkpoint
+    trained, history = train(
+        fake, loader, epochs=epochs, lr=lr, clip=clip, validate=measure, checkpoint=checkpoint
     )
-    history = trainer.fit()
-    quantized, decided = convert(trained.graph())
+    quantized, decided = convert(trained)
     found = certify(quantized, [feeds.first()], threads=threads)
     write(
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .convert import convert
 from .fake import OPERATORS, FakeQuantize
 from .prepare import Method, prepare_qat, scale_names, trainable_names
+from .train import train
 
 __all__ = [
     "OPERATORS",
@@ -13,5 +14,6 @@ __all__ = [
     "convert",
     "prepare_qat",
     "scale_names",
+    "train",
     "trainable_names",
 ]

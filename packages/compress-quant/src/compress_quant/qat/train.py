@@ -1,0 +1,62 @@
+"""The recipe by which a prepared graph is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from compress_autograd import Trainable
+from compress_autograd.data import Loader
+from compress_autograd.optim import SGD, cosine
+from compress_autograd.trainer import Trainer
+from compress_tensor import Graph
+
+from .fake import OPERATORS
+from .prepare import trainable_names
+
+EPOCHS = 3
+LEARNING_RATE = 1e-3
+MOMENTUM = 0.9
+#: Largest norm of all gradients together.  Without normalisation layers (they are folded) and with
+#: few bits the first gradients are a hundred times those of the trained network: one step of such
+#: a length ruins it.
+CLIP = 5.0
+
+
+def train(
+    fake: Graph,
+    batches: Loader,
+    *,
+    epochs: int = EPOCHS,
+    lr: float = LEARNING_RATE,
+    clip: float = CLIP,
+    validate: Callable[[Trainable], dict[str, float]] | None = None,
+    checkpoint: Path | None = None,
+) -> tuple[Graph, list[dict[str, float]]]:
+    """Train what `prepare_qat` made, by SGD with momentum and a cosine from ``lr`` to 0.
+
+    Args:
+        fake: the prepared graph; it is not changed.
+        batches: labelled samples.
+        epochs: how many times all of them.
+        lr: the first learning rate.
+        clip: largest norm of all gradients of a step together.
+        validate: called after every epoch; its metrics go to the history.
+        checkpoint: file from which an interrupted run goes on.
+
+    Returns:
+        The trained graph, for `convert`; and per epoch loss, learning rate and metrics.
+    """
+    model = Trainable(fake, operators=OPERATORS, parameters=trainable_names(fake))
+    optimizer = SGD(model.parameters, cosine(lr, epochs * len(batches)), MOMENTUM)
+    trainer = Trainer(
+        model,
+        optimizer,
+        batches,
+        epochs=epochs,
+        clip=clip,
+        validate=validate,
+        checkpoint=checkpoint,
+    )
+    history = trainer.fit()
+    return model.graph(), history
