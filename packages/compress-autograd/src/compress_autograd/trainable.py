@@ -152,6 +152,9 @@ class Trainable(Runner):
             for name, array in graph.constants.items()
             if name not in self.parameters and name not in self.buffers and array.dtype != object
         }
+        # What training changes is held once, as a tensor.
+        for name in (*self.parameters, *self.buffers):
+            self._graph.constants[name] = np.empty(0, np.float32)
 
     def __call__(self, feeds: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the outputs for inputs (arrays or tensors), recorded on the tape.
@@ -213,12 +216,10 @@ class Trainable(Runner):
         return self.train(False)
 
     def graph(self) -> Graph:
-        """Return the graph with the constants as they are now; what did not change is shared."""
+        """Return the graph with the constants as they are now; what is not trained is shared."""
         found = self._graph.copy()
         for name, tensor in {**self.parameters, **self.buffers}.items():
-            array = tensor.numpy()
-            if array.tobytes() != found.constants[name].tobytes():
-                found.constants[name] = array.copy()
+            found.constants[name] = tensor.numpy().copy()
         return found
 
     def state(self) -> dict[str, Array]:

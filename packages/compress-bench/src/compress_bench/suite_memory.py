@@ -10,7 +10,9 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,13 +68,15 @@ def measure_case(name: str, threads: int) -> dict[str, Any]:
     return found
 
 
-def step(graph: Graph, case: Case, batch: int) -> dict[str, Any]:
+def step(build: Callable[[], Graph], case: Case, batch: int) -> dict[str, Any]:
     """Train two steps; returns the loss, the time of the second, segments and peak memory.
 
     If the budget is refused, only ``refused``: what the error says.
     """
-    model = Trainable(graph, memory=case.memory, checkpointing=case.checkpointing)
+    graph = build()
     feeds = feeds_for(graph, batch)
+    model = Trainable(graph, memory=case.memory, checkpointing=case.checkpointing)
+    del graph  # the model holds the weights
     optimizer = SGD(model.parameters, 1e-3)
     labels = np.arange(batch) % 2
     losses, seconds = [], 0.0
@@ -102,9 +106,9 @@ def _main() -> None:
     if name not in CASES:
         raise InputError(f"there is no case {name!r}; there are {', '.join(CASES)}")
     set_num_threads(threads)
-    graph = bert(Initial(0), BERT_LARGE, SEQUENCE, classes=2)
+    build = partial(bert, Initial(0), BERT_LARGE, SEQUENCE, classes=2)
     found = {"sequence": SEQUENCE, "batch": BATCH, "threads": threads, "memory": CASES[name].memory}
-    found |= step(graph, CASES[name], BATCH)
+    found |= step(build, CASES[name], BATCH)
     Console(highlight=False, markup=False, soft_wrap=True).print(json.dumps(found))
 
 

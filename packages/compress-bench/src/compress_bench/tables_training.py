@@ -95,7 +95,7 @@ def _memory(held: Mapping[str, Any]) -> list[str]:
             "A step of BERT-Large (24 layers of 1024, 335 M parameters) on "
             f"{some['batch']} x {some['sequence']} tokens, SGD, {some['threads']} thread(s). "
             "The budget is of weights, gradients and activations; the peak is of the whole "
-            "process, which also holds the file's weights (1.34 GB)."
+            "process."
         ),
         "",
         "| | budget | segments computed again | peak, GB | step, s | time | losses |",
