@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import compress_tensor
 from compress_export import read_onnx, write_onnx
-from compress_tensor import InputError
+from compress_tensor import FileError, InputError
 from compress_tensor.files import write_atomically
 
 from . import machine
@@ -188,14 +188,20 @@ def tables(
     ] = None,
     work: Annotated[Path | None, typer.Option(help="As of models.")] = None,
 ) -> None:
-    """Write results as Markdown tables."""
-    found = {state["kind"]: state for state in map(read_results, results)}
+    """Write results as Markdown tables; a second file of models is of a limited instruction set."""
+    found: dict[str, list[Any]] = {"models": [], "kernels": []}
+    for path in results:
+        state = read_results(path)
+        if state["kind"] not in found:
+            raise FileError(f"{path} has results of {state['kind']}, not of models or kernels")
+        found[state["kind"]].append(state)
+    whole, kernels = (next(iter(found[kind]), None) for kind in ("models", "kernels"))
     taken = {}
     for each in profiles or []:
         for subject in subjects([each]):
             lines = profile_of(subject, Unit.FP32, 1, 1, work or _work())
             taken[f"{subject.name}, fp32, batch 1, 1 thread"] = by_kernel(lines)
-    text = markdown(found.get("models"), found.get("kernels"), taken)
+    text = markdown(whole, kernels, taken, found["models"][1:])
     if out is None:
         _out.print(text)
         return

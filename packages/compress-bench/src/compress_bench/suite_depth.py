@@ -51,12 +51,12 @@ SETUPS = {
     "weights 3 bits, activations 8": Recipe(weight_bits=3),
     "3 bits": same(3),
 }
-#: of these, which are trained, and how long
+#: of these, which are trained, and for how many epochs
 TRAINED = {
-    "4 bits": 6,
-    "4 bits, one scale per weight": 6,
-    "weights 3 bits, activations 8": 6,
-    "3 bits": 6,
+    "4 bits": 4,
+    "4 bits, one scale per weight": 4,
+    "weights 3 bits, activations 8": 4,
+    "3 bits": 4,
 }
 
 

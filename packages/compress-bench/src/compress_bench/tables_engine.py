@@ -19,8 +19,9 @@ def markdown(
     models: Mapping[str, Any] | None,
     kernels: Mapping[str, Any] | None,
     profiles: Mapping[str, Sequence[Line]] | None = None,
+    limited: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Return the whole page."""
+    """Return the whole page; ``limited``: of networks too, with another instruction set."""
     lines = ["# The engine against others", ""]
     lines += ["Made by `compress-bench models`, `kernels` and `profile`.  Times are medians of"]
     lines += ["interleaved runs (A B A B), best runs in brackets; ratio: the fastest rival's time"]
@@ -44,12 +45,28 @@ def markdown(
             "",
             *_starts(models["cells"]),
         ]
+    for state in limited:
+        lines += ["", *_limited(state)]
     if kernels is not None:
         lines += ["", "## Products", "", *_kernels(kernels["cells"])]
         lines += ["", *_summary(kernels["cells"])]
     for name, found in (profiles or {}).items():
         lines += ["", f"## Profile of {name}", "", *profile_table(found)]
     return "\n".join(lines) + "\n"
+
+
+def _limited(state: Mapping[str, Any]) -> list[str]:
+    isa = state["machine"].get("instruction set", "unknown")
+    return [
+        f"## Networks, instruction set limited to {isa}",
+        "",
+        "Ours by COMPRESS_ISA, OpenVINO by ONEDNN_MAX_CPU_ISA as far as it heeds it;",
+        "onnxruntime has no such switch and uses all that the processor has.",
+        "",
+        *_models(state["cells"]),
+        "",
+        *_summary(state["cells"]),
+    ]
 
 
 def _models(cells: Cells) -> list[str]:
