@@ -137,6 +137,8 @@ def limit_of(record: Record, limits: Limits) -> float:
     # A view that repeats elements reads each of them once.
     moved = sum(_elements(view) * view.itemsize for view in views) / limits.bandwidth
     unit = _UNITS.get(record.kernel)
+    if unit is Unit.FP32 and len(views) > 1 and views[1].itemsize == 2:
+        unit = Unit.BF16  # a recurrent layer with weights in bfloat16
     if unit is None or unit not in limits.rates:
         return moved
     return max(moved, 2 * _macs(record) / limits.rates[unit])
