@@ -31,6 +31,10 @@ enum { CPR_SCALAR = 0, CPR_AVX2 = 1, CPR_AVX512 = 2, CPR_AVX512VNNI = 3, CPR_AVX
 /* The instruction set to use now: detected (CPUID and XGETBV), then limited. */
 int32_t cpr_isa(void);
 
+/* Whether CPR_AVX512 is in use and the processor permutes bytes too (since Ice Lake and Zen 4):
+ * where results are the same without it. */
+bool cpr_has_vbmi(void);
+
 /* ---- threads ----------------------------------------------------------------------- */
 
 typedef struct cpr_pool cpr_pool;

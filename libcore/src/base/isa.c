@@ -58,6 +58,22 @@ int32_t cpr_isa(void)
     return isa;
 }
 
+bool cpr_has_vbmi(void)
+{
+#if defined(__x86_64__)
+    static _Atomic int32_t known = -1; /* a virtual machine takes microseconds for CPUID */
+    int32_t found = atomic_load_explicit(&known, memory_order_relaxed);
+    if (found < 0) {
+        uint32_t a, b, c, d;
+        found = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & 2u);
+        atomic_store_explicit(&known, found, memory_order_relaxed);
+    }
+    return found && cpr_isa() >= CPR_AVX512;
+#else
+    return false;
+#endif
+}
+
 cpr_status cpr_get_isa(int32_t *isa)
 {
     CPR_REQUIRE("cpr_get_isa", isa);

@@ -1,4 +1,4 @@
-/* linear.c - quantize_linear, requantize, dequantize_linear, dynamic_quantize_linear, lut_u8.
+/* linear.c - quantize_linear, requantize, dequantize_linear, dynamic_quantize_linear.
  *
  * Scales and zero points have the dims of the tensor: per tensor, per axis or per block is a
  * matter of strides.
@@ -174,36 +174,3 @@ static cpr_status run_dynamic_quantize_linear(const cpr_op *op)
 
 const cpr_kernel cpr_k_dynamic_quantize_linear = {"dynamic_quantize_linear", check_dynamic_quantize_linear,
                                                   run_dynamic_quantize_linear};
-
-/* ---- lut_u8: operands in, table [256], out --------------------------------------------------- */
-
-static void lut_core(const void *context, int64_t n, char *const *data, uint32_t scalars)
-{
-    (void)scalars;
-    const uint8_t *table = context, *x = (const uint8_t *)data[0];
-    uint8_t *y = (uint8_t *)data[1];
-    for (int64_t i = 0; i < n; i++)
-        y[i] = table[x[i]];
-}
-
-static cpr_status check_lut_u8(const cpr_op *op, int64_t *scratch_bytes)
-{
-    (void)scratch_bytes;
-    CPR_REQUIRE("lut_u8", op->n_tensors == 3 && op->n_args == 0 && op->tensor[0] && op->tensor[1] && op->tensor[2]);
-    const cpr_tensor *in = op->tensor[0], *table = op->tensor[1], *out = op->tensor[2];
-    CPR_REQUIRE("lut_u8", cpr_same_dims(in, out) && cpr_is_output(out));
-    CPR_REQUIRE("lut_u8", cpr_dtype_bytes(in->dtype) == 1 && cpr_dtype_bytes(out->dtype) == 1);
-    CPR_REQUIRE("lut_u8", cpr_dtype_bytes(table->dtype) == 1 && table->rank == 1 && table->dim[0] == 256);
-    CPR_REQUIRE("lut_u8", cpr_is_contiguous(table));
-    return CPR_OK;
-}
-
-static cpr_status run_lut_u8(const cpr_op *op)
-{
-    const cpr_tensor *tensors[] = {op->tensor[0], op->tensor[2]};
-    void *data[] = {op->data[0], op->data[2]};
-    cpr_walk(op->pool, 2, tensors, data, &(cpr_elementwise){lut_core, op->data[1], 0, CPR_GRAIN_CHEAP});
-    return CPR_OK;
-}
-
-const cpr_kernel cpr_k_lut_u8 = {"lut_u8", check_lut_u8, run_lut_u8};

@@ -213,9 +213,12 @@ def unary(ctx: Lowering, node: Node) -> bool:
     else:
         return False
     view = ctx.view(grid.codes)
-    table = ctx.constant(table_of(ctx, grid, node, target))
+    entries = table_of(ctx, grid, node, target)
+    if output == chain.output:
+        chain, entries = _with_source(ctx, grid, chain, entries)
+        output = chain.output
     made = ctx.output(output, ctx.like(grid.codes))
-    ctx.elementwise_table(view, table, made)
+    ctx.elementwise_table(view, ctx.constant(entries), made)
     if output == chain.output:
         chain.finish(ctx)
     else:
@@ -223,32 +226,79 @@ def unary(ctx: Lowering, node: Node) -> bool:
     return True
 
 
+def _with_source(
+    ctx: Lowering, source: Quantized, chain: Requantized, entries: Array
+) -> tuple[Requantized, Array]:
+    """Take in the Add or Mul of what a table makes and what it reads, as in x * sigmoid(x).
+
+    That is one table too, of the codes that the two records would give.
+    """
+    reader = ctx.only_consumer(chain.output)
+    if reader is None or reader.op != "DequantizeLinear" or reader.domain:
+        return chain, entries
+    made = grid_of(ctx, reader, chain.output, DType.UINT8)
+    node = ctx.only_consumer(reader.outputs[0])
+    if made is None or made.scale.size != 1 or entries.dtype != np.uint8:
+        return chain, entries
+    if node is None or node.domain:
+        return chain, entries
+    if node.op not in ("Add", "Mul") or len(node.inputs) != 2:
+        return chain, entries
+    other = bytes_of(ctx, next(n for n in node.inputs if n != reader.outputs[0]))
+    if other is None or other.codes != source.codes:
+        return chain, entries
+    summed = _combination(ctx, node, [made, other])
+    if summed is None:
+        return chain, entries
+    _, args, after = summed
+    after.nodes = [*chain.nodes, reader, node, *after.nodes]
+    codes = np.arange(256, dtype=np.uint8)
+    return after, combined_codes(node.op, entries, codes, args)
+
+
+def combined_codes(op: str, a: Array, b: Array, args: list[float]) -> Array:
+    """Return what the kernels add_q8 and mul_q8 make of codes u8, for their arguments."""
+    za, zb, sa, sb, low, high, zero = (np.float32(arg) for arg in args)
+    left, right = a.astype(np.float32) - za, b.astype(np.float32) - zb
+    value = left * right * sa if op == "Mul" else left * sa + right * sb
+    codes: Array = (np.rint(np.clip(value, low, high)) + zero).astype(np.uint8)
+    return codes
+
+
 @on_codes("Add", "Mul", "Sum")
 def combine(ctx: Lowering, node: Node) -> bool:
     """Add or multiply codes, with a clip and the quantization of the result."""
     if len(node.inputs) != 2:
         return False
-    grids = [bytes_of(ctx, name) for name in node.inputs]
+    grids = [grid for grid in (bytes_of(ctx, name) for name in node.inputs) if grid is not None]
+    found = _combination(ctx, node, grids) if len(grids) == 2 else None
+    if found is None:
+        return False
+    kernel, args, chain = found
+    views = [ctx.view(grid.codes) for grid in grids]
+    out = ctx.output(chain.output, ctx.like(*(grid.codes for grid in grids)))
+    ctx.elementwise(kernel, [*views, out], args)
+    chain.finish(ctx)
+    return True
+
+
+def _combination(
+    ctx: Lowering, node: Node, grids: list[Quantized]
+) -> tuple[str, list[float], Requantized] | None:
+    """Return the kernel for a sum or product of codes u8, its arguments, and what follows."""
     chain = requantized(ctx, node.outputs[0])
     if chain.grid is None or ctx.info(chain.output).dtype is not DType.UINT8:
-        return False
-    if any(g is None or g.zero_point.dtype != np.uint8 for g in grids):
-        return False
-    known = [grid for grid in grids if grid is not None]
-    (sa, za), (sb, zb) = (scalar(grid) for grid in known)
+        return None
+    if any(grid.zero_point.dtype != np.uint8 for grid in grids):
+        return None
+    (sa, za), (sb, zb) = (scalar(grid) for grid in grids)
     so, zo = scalar(chain.grid)
-    views = [ctx.view(grid.codes) for grid in known]
-    out = ctx.output(chain.output, ctx.like(*(grid.codes for grid in known)))
-    low, high = chain.bounds()
-    one, other = np.float32(sa), np.float32(sb)
-    target = np.float32(so)
+    one, other, target = np.float32(sa), np.float32(sb), np.float32(so)
     if node.op == "Mul":
         kernel, factors = "mul_q8", [float(one * other / target), 0.0]
     else:
         kernel, factors = "add_q8", [float(one / target), float(other / target)]
-    ctx.elementwise(kernel, [*views, out], [za, zb, *factors, low, high, zo])
-    chain.finish(ctx)
-    return True
+    return kernel, [za, zb, *factors, *chain.bounds(), zo], chain
 
 
 @on_codes("GlobalAveragePool", "AveragePool")

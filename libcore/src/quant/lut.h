@@ -1,0 +1,10 @@
+/* lut.h - a table of 256 bytes. */
+#ifndef CPR_LUT_H
+#define CPR_LUT_H
+
+#include "base/base.h"
+
+/* y[i] = table[x[i]] for dense x and y, which may be the same memory; needs cpr_has_vbmi(). */
+void cpr_lut_avx512vbmi(const uint8_t *table, int64_t n, const uint8_t *x, uint8_t *y);
+
+#endif
