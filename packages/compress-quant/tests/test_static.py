@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,28 +99,6 @@ def test_bias_is_in_units_of_both_scales(rng):
     codes = quantized.constants[b.inputs[0]]
     off = np.abs(codes * scale["DequantizeLinear2"].astype(np.float64) - original)
     assert (off <= scale["DequantizeLinear2"] * 0.51).all()
-
-
-def test_one_scale_per_weight(rng):
-    """Where channels differ by a factor of a hundred, one scale for all of them costs accuracy."""
-    graph, feeds = residual(rng), samples(rng)
-    for node in graph.nodes:
-        if node.outputs[0] == "c2":
-            w = graph.constants[node.inputs[1]]
-            graph.constants[node.inputs[1]] = w * np.logspace(-2, 0, 8)[:, None, None, None].astype(
-                np.float32
-            )
-    base = Recipe(weight_bits=4, equalize=When.OFF, bias_correction=When.OFF)
-    channel, _ = quantize_static(graph, feeds, base)
-    tensor, _ = quantize_static(graph, feeds, replace(base, per_channel=False))
-
-    for quantized, per in ((channel, 8), (tensor, 1)):
-        by = {node.outputs[0]: node for node in quantized.nodes}
-        assert quantized.constants[by[by["c2"].inputs[1]].inputs[1]].size == per
-        session = compile(quantized)
-        expected = interpret(quantized, feeds[0])["y"]
-        assert np.allclose(session.run(feeds[0])["y"], expected, atol=1e-5)
-    assert decibels(graph, channel, feeds) > decibels(graph, tensor, feeds) + 1.0
 
 
 def test_batch_normalization_is_folded_first(rng):
