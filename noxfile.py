@@ -108,6 +108,16 @@ def sanitize(session: nox.Session, kind: str) -> None:
 
 
 @nox.session(venv_backend="none", default=False)
+@nox.parametrize("kind", ["plain", "thread"])
+def soak(session: nox.Session, kind: str) -> None:
+    """Run four sessions from eight threads for two minutes, alone or under a sanitizer."""
+    python = prepared(session, "test")
+    start = ["tools/sanitize.py", "thread"] if kind == "thread" else ["-m", "pytest"]
+    test = "packages/compress-tensor/tests/test_soak.py"
+    session.run(python, *start, test, "-s", *session.posargs, env={"COMPRESS_SOAK": "120"})
+
+
+@nox.session(venv_backend="none", default=False)
 def wheels(session: nox.Session) -> None:
     """Build all wheels and print where they are."""
     for wheel in environment().build_wheels(Path(prepared(session))).values():

@@ -25,8 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CPR_ABI_MAJOR 1
-#define CPR_ABI_MINOR 1
+#define CPR_ABI_MAJOR 2
+#define CPR_ABI_MINOR 0
 
 #define CPR_TENSOR_WORDS 20
 #define CPR_MAX_RANK 8
@@ -37,7 +37,8 @@ enum {
     CPR_OK = 0,
     CPR_ERR_ARGUMENT = 1,    /* a value the caller passed is wrong */
     CPR_ERR_MEMORY = 2,      /* an allocation failed */
-    CPR_ERR_UNSUPPORTED = 3  /* no kernel for these types or shapes */
+    CPR_ERR_UNSUPPORTED = 3, /* no kernel for these types or shapes */
+    CPR_ERR_CANCELLED = 4    /* the caller's poll said so */
 };
 
 #if defined(__GNUC__)
@@ -68,7 +69,8 @@ CPR_API cpr_status cpr_find_op(const char *name, int32_t *opcode);
 /* The name of an operator, by number; CPR_ERR_ARGUMENT past the last. */
 CPR_API cpr_status cpr_op_name(int32_t opcode, const char **name);
 
-/* A persistent pool of n_threads (the caller of a run is one of them). */
+/* A persistent pool of n_threads (the caller of a run is one of them).  In a forked child it has no
+ * threads: runs with it are right and take one, and destroying it waits for nobody. */
 CPR_API cpr_status cpr_pool_create(int32_t n_threads, void **pool);
 CPR_API cpr_status cpr_pool_destroy(void *pool);
 
@@ -87,10 +89,12 @@ CPR_API cpr_status cpr_program_create(int32_t n_tensors, const int64_t *tensors,
 CPR_API cpr_status cpr_program_arena_bytes(const void *program, int32_t n_threads, int64_t *bytes);
 
 /* Run all records in order.  bases[i] points at the memory of base i (64-byte aligned for
- * base 0).  Safe from several threads at once with different arenas. nanoseconds, if not
- * NULL, receives the time of each record. */
+ * base 0).  Safe from several threads at once with different arenas.  poll, if not NULL, is
+ * called between records on the calling thread, every 100 ms or so; what is not 0 ends the run with
+ * CPR_ERR_CANCELLED.  nanoseconds, if not NULL, receives the time of each record. */
+typedef int32_t cpr_poll(void);
 CPR_API cpr_status cpr_program_run(const void *program, int32_t n_bases, void *const *bases,
-                                   void *pool, int64_t *nanoseconds);
+                                   void *pool, cpr_poll *poll, int64_t *nanoseconds);
 CPR_API cpr_status cpr_program_destroy(void *program);
 
 /* Do nothing but multiply and add `rounds` times, in the way of the instruction set in use, on

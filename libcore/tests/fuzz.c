@@ -55,7 +55,7 @@ static void attempt(rng *r, int32_t opcode, int32_t n, int64_t (*tensors)[CPR_TE
         }
         for (int32_t i = n; i < CPR_MAX_OPERANDS; i++)
             bases[i + 1] = place(i, 0, true);
-        cpr_program_run(program, CPR_MAX_OPERANDS + 1, bases, NULL, NULL);
+        cpr_program_run(program, CPR_MAX_OPERANDS + 1, bases, NULL, NULL, NULL);
     }
     free(arena);
     cpr_program_destroy(program);

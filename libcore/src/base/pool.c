@@ -5,6 +5,9 @@
  * worker 0 and could do everything alone.  The others spin briefly for the next loop, then sleep
  * on a condition variable.  A loop that finds the pool busy (another run, or a loop inside a loop)
  * runs whole on its caller: results do not depend on the cuts.
+ *
+ * A forked child has none of its parent's threads, and what they held stays held: a pool that was
+ * made before the fork runs every loop on its caller and is freed without a wait.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -35,6 +38,7 @@ typedef struct {
 
 struct cpr_pool {
     int32_t n_threads;
+    uint32_t born;               /* `forks` of the process that has the threads */
     _Atomic int32_t busy;        /* whether a loop is running */
     _Atomic uint32_t generation; /* number of loops started */
     _Atomic int32_t sleepers;
@@ -50,6 +54,25 @@ struct cpr_pool {
     int64_t n, grain, parts;
     worker workers[];
 };
+
+static _Atomic uint32_t forks; /* how often this process and those before it were forked off */
+static pthread_once_t counting = PTHREAD_ONCE_INIT;
+
+static void count_fork(void)
+{
+    atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+}
+
+static void count_forks(void)
+{
+    pthread_atfork(NULL, NULL, count_fork);
+}
+
+/* Whether the threads of the pool are threads of another process. */
+static bool inherited(const cpr_pool *pool)
+{
+    return pool->born != atomic_load_explicit(&forks, memory_order_relaxed);
+}
 
 /* Take parts until none is left.  Part p is grains [p * whole / parts, (p + 1) * whole / parts). */
 static void do_parts(cpr_pool *pool, int32_t index)
@@ -127,6 +150,8 @@ cpr_status cpr_pool_create(int32_t n_threads, void **out)
     cpr_pool *pool = calloc(1, sizeof *pool + (size_t)n_threads * sizeof(worker));
     if (!pool)
         return cpr_fail(CPR_ERR_MEMORY, "cpr_pool_create: out of memory");
+    pthread_once(&counting, count_forks);
+    pool->born = atomic_load_explicit(&forks, memory_order_relaxed);
     pool->n_threads = n_threads;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
@@ -145,8 +170,10 @@ cpr_status cpr_pool_create(int32_t n_threads, void **out)
 cpr_status cpr_pool_destroy(void *handle)
 {
     cpr_pool *pool = handle;
-    if (!pool)
+    if (!pool || inherited(pool)) {
+        free(pool);
         return CPR_OK;
+    }
     atomic_store(&pool->stop, 1);
     announce(pool);
     for (int32_t i = 1; i < pool->n_threads; i++)
@@ -172,7 +199,7 @@ void cpr_parallel(cpr_pool *pool, int64_t n, int64_t grain, cpr_task *task, void
     if (n <= 0)
         return;
     int32_t idle = 0;
-    if (!pool || pool->n_threads == 1 || n <= grain ||
+    if (!pool || pool->n_threads == 1 || n <= grain || inherited(pool) ||
         !atomic_compare_exchange_strong(&pool->busy, &idle, 1)) {
         task(context, 0, n, 0);
         return;

@@ -9,7 +9,7 @@
 
 #include "program/table.h"
 
-enum { ALIGN = 64, MAX_BASES = 1 << 20 };
+enum { ALIGN = 64, MAX_BASES = 1 << 20, POLL = 100 * 1000 * 1000 /* nanoseconds */ };
 
 typedef struct {
     const cpr_kernel *kernel;
@@ -247,20 +247,33 @@ cpr_status cpr_program_arena_bytes(const void *handle, int32_t n_threads, int64_
     return CPR_OK;
 }
 
-static int64_t now(void)
+static int64_t now(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* Whether the caller wants the run to end; it is asked when POLL has passed since `*asked`. */
+static bool cancelled(cpr_poll *poll, int64_t *asked)
+{
+    const int64_t time = now(CLOCK_MONOTONIC_COARSE); /* a few ns; steps of 4 ms */
+    if (time - *asked < POLL)
+        return false;
+    const int32_t answer = poll();
+    *asked = now(CLOCK_MONOTONIC_COARSE);
+    return answer != 0;
+}
+
 cpr_status cpr_program_run(const void *handle, int32_t n_bases, void *const *bases, void *pool,
-                           int64_t *nanoseconds)
+                           cpr_poll *poll, int64_t *nanoseconds)
 {
     const program *p = handle;
     CPR_REQUIRE("cpr_program_run", p && bases && n_bases == p->n_bases);
-    int64_t before = nanoseconds ? now() : 0;
+    int64_t before = nanoseconds ? now(CLOCK_MONOTONIC) : 0, asked = poll ? now(CLOCK_MONOTONIC_COARSE) : 0;
     for (int64_t i = 0; i < p->n_records; i++) {
+        if (poll && cancelled(poll, &asked))
+            return cpr_fail(CPR_ERR_CANCELLED, "the run was cancelled");
         const record *r = &p->records[i];
         cpr_op op = r->op;
         for (int32_t k = 0; k < op.n_tensors; k++) {
@@ -274,7 +287,7 @@ cpr_status cpr_program_run(const void *handle, int32_t n_bases, void *const *bas
         if (status)
             return status;
         if (nanoseconds) {
-            const int64_t after = now();
+            const int64_t after = now(CLOCK_MONOTONIC);
             nanoseconds[i] = after - before;
             before = after;
         }

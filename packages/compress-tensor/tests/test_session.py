@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from session_networks import attention, convolutional, floats
 
 from compress_tensor import DType, Graph, GraphError, InputError, Node, Value, compile  # noqa: A004
 from compress_tensor.graph.interpret import interpret
@@ -15,91 +16,6 @@ from compress_tensor.graph.interpret import interpret
 def rng():
     """A seeded generator."""
     return np.random.default_rng(11)
-
-
-def floats(rng, *shape):
-    return rng.standard_normal(shape).astype(np.float32)
-
-
-def convolutional(rng):
-    """Return a network with residual, concatenation, depthwise, transposed parts and a head."""
-    c = {
-        "w1": floats(rng, 16, 3, 3, 3),
-        "b1": floats(rng, 16),
-        "w2": floats(rng, 16, 16, 3, 3) / 12,
-        "gamma": floats(rng, 16),
-        "beta": floats(rng, 16),
-        "mean": floats(rng, 16),
-        "variance": np.abs(floats(rng, 16)) + 1,
-        "wd": floats(rng, 32, 1, 3, 3),
-        "wt": floats(rng, 32, 8, 3, 3) / 17,
-        "fc": floats(rng, 10, 8),
-        "fcb": floats(rng, 10),
-    }
-    nodes = [
-        Node("Conv", ["x", "w1", "b1"], ["c1"], {"pads": [1, 1, 1, 1]}),
-        Node("Relu", ["c1"], ["r1"]),
-        Node("Conv", ["r1", "w2"], ["c2"], {"pads": [1, 1, 1, 1]}),
-        Node("BatchNormalization", ["c2", "gamma", "beta", "mean", "variance"], ["n2"]),
-        Node("Add", ["n2", "r1"], ["a2"]),
-        Node("Relu", ["a2"], ["r2"]),
-        Node("MaxPool", ["r2"], ["p1"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
-        Node("AveragePool", ["r2"], ["p2"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
-        Node("Concat", ["p1", "p2"], ["cat"], {"axis": 1}),
-        Node("Conv", ["cat", "wd"], ["d"], {"pads": [1, 1, 1, 1], "group": 32}),
-        Node("ConvTranspose", ["d", "wt"], ["t"], {"strides": [2, 2], "pads": [1, 1, 0, 0]}),
-        Node("GlobalAveragePool", ["t"], ["gp"]),
-        Node("Flatten", ["gp"], ["fl"]),
-        Node("Gemm", ["fl", "fc", "fcb"], ["logits"], {"transB": 1}),
-        Node("Softmax", ["logits"], ["y"]),
-    ]
-    inputs = [Value("x", DType.FLOAT32, ("N", 3, "H", "H"))]
-    return Graph(nodes=nodes, inputs=inputs, outputs=[Value("y")], constants=c)
-
-
-def attention(rng):
-    """Return a transformer block written in elementary operators, two heads."""
-    d = 32
-    c = {f"w{i}": floats(rng, d, d) / 6 for i in range(4)}
-    c |= {"gamma": floats(rng, d), "beta": floats(rng, d), "scale": np.float32(0.25).reshape(())}
-    c |= {"shape": np.array([0, -1, 2, d // 2]), "flat": np.array([0, -1, d])}
-    c |= {"eps": np.float32(1e-5).reshape(()), "two": np.float32(2).reshape(())}
-    c |= {"root": np.float32(np.sqrt(2)).reshape(()), "one": np.float32(1).reshape(())}
-    c |= {"half": np.float32(0.5).reshape(()), "axes": np.array([-1])}
-    nodes = []
-    for i, name in enumerate("qkv"):
-        nodes += [
-            Node("MatMul", ["x", f"w{i}"], [name]),
-            Node("Reshape", [name, "shape"], [f"{name}4"]),
-            Node("Transpose", [f"{name}4"], [f"{name}t"], {"perm": [0, 2, 1, 3]}),
-        ]
-    nodes += [
-        Node("Transpose", ["kt"], ["ktt"], {"perm": [0, 1, 3, 2]}),
-        Node("MatMul", ["qt", "ktt"], ["s"]),
-        Node("Mul", ["s", "scale"], ["ss"]),
-        Node("Softmax", ["ss"], ["p"], {"axis": -1}),
-        Node("MatMul", ["p", "vt"], ["o4"]),
-        Node("Transpose", ["o4"], ["ot"], {"perm": [0, 2, 1, 3]}),
-        Node("Reshape", ["ot", "flat"], ["o"]),
-        Node("MatMul", ["o", "w3"], ["m"]),
-        Node("Add", ["x", "m"], ["a"]),
-        Node("ReduceMean", ["a", "axes"], ["mu"]),
-        Node("Sub", ["a", "mu"], ["dev"]),
-        Node("Pow", ["dev", "two"], ["sq"]),
-        Node("ReduceMean", ["sq", "axes"], ["var"]),
-        Node("Add", ["var", "eps"], ["ve"]),
-        Node("Sqrt", ["ve"], ["sd"]),
-        Node("Div", ["dev", "sd"], ["norm"]),
-        Node("Mul", ["norm", "gamma"], ["ng"]),
-        Node("Add", ["ng", "beta"], ["ln"]),
-        Node("Div", ["ln", "root"], ["e1"]),
-        Node("Erf", ["e1"], ["e2"]),
-        Node("Add", ["e2", "one"], ["e3"]),
-        Node("Mul", ["ln", "e3"], ["e4"]),
-        Node("Mul", ["e4", "half"], ["y"]),
-    ]
-    inputs = [Value("x", DType.FLOAT32, ("N", "T", d))]
-    return Graph(nodes=nodes, inputs=inputs, outputs=[Value("y")], constants=c)
 
 
 def close(expected, found, scale=64):

@@ -7,6 +7,7 @@ from .api import API_VERSION, require_api
 from .dtype import DType
 from .engine.session import Session, compile  # noqa: A004
 from .errors import (
+    CancelledError,
     CompressError,
     FileError,
     GraphError,
@@ -196,6 +197,7 @@ __all__ = [
     "API_VERSION",
     "OPSET",
     "Builder",
+    "CancelledError",
     "CompressError",
     "DType",
     "FileError",

@@ -24,11 +24,13 @@ from .engine.specialize import specialize
 from .engine.view import Buffer, Kind, View, channels_last, row_major
 from .engine.widen import widen
 from .errors import InputError, NativeArgumentError, ShapeError
+from .forks import Lock
 from .graph.graph import Array, Graph, Node
 from .graph.rules.registry import Info, NeedsValue
 from .native.call import call
 from .native.library import Pool, core
 from .packed import PACKED
+from .processors import processors
 from .storage import Storage, allocate
 from .tensor import Tensor, copy_of
 
@@ -74,9 +76,9 @@ class _Scratch(threading.local):
 
 _WIDTH = {dtype: dtype.numpy.itemsize for dtype in DType}
 _PLANS: dict[tuple[Any, ...], _Plan] = {}
-_LOCK = threading.Lock()
+_LOCK = Lock()
 _SCRATCH = _Scratch()
-_THREADS = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1]
+_THREADS = [processors()]
 _POOL: list[Pool] = []
 
 
@@ -108,10 +110,6 @@ def _pool() -> Pool | None:
 
 def _forget_threads() -> None:
     """In a forked child: the threads of the parent's pool do not exist here."""
-    global _LOCK
-    _LOCK = threading.Lock()
-    for pool in _POOL:
-        pool.handle = ctypes.c_void_p()  # never destroyed: its threads cannot be joined
     _POOL.clear()
     _PLANS.clear()
 
@@ -218,7 +216,7 @@ def _execute(op: str, plan: _Plan, inputs: Sequence[Input], stores: Sequence[Sto
     run = plan.run
     assert run is not None
     try:
-        run(plan.handle, len(bases), plan.addresses(*bases), plan.pool, None)
+        run(plan.handle, len(bases), plan.addresses(*bases), plan.pool, None, None)
     except NativeArgumentError as error:
         raise InputError(f"{op}: {error}") from error
     if scratch is not None and plan.arena <= MOST_SCRATCH:

@@ -51,5 +51,9 @@ class NativeMemoryError(NativeError, MemoryError):
     """libcompress_core could not allocate memory."""
 
 
+class CancelledError(NativeError, InterruptedError):
+    """A run was told to stop before its end."""
+
+
 class NativeUnsupportedError(NativeError, NotImplementedError):
     """libcompress_core has no kernel for these types or shapes."""

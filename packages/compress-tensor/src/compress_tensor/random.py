@@ -12,7 +12,6 @@ https://www.thesalmons.org/john/random123/papers/random123sc11.pdf
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from math import prod, tau
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 from .creation import _dims
 from .dtype import DType
 from .errors import InputError
+from .forks import Lock
 from .ops import arithmetic, unary
 from .promotion import FLOATS
 from .tensor import Tensor, as_dtype
@@ -72,7 +72,7 @@ class Generator:
             raise InputError(f"a position is from 0 to 2**66 - 1, not {position}")
         self.seed = seed
         self.position = position
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def words(self, n: int) -> Words:
         """Return the next ``n`` words."""

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import CancelledError
 from ..native.call import MAX_RANK, TENSOR_WORDS, arg_words
 from ..native.library import Pool, core, opcode
 from .memory import assign_offsets
 from .view import Buffer, Kind, View
+from .watch import Stop, cancelled, watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +77,28 @@ class Program:
         core().cpr_program_arena_bytes(self.handle, threads, ctypes.byref(found))
         return found.value
 
-    def run(self, addresses: int, pool: Pool | None) -> None:
-        """Run every record; ``addresses`` points at those of the arena and the bases."""
-        self._run(self.handle, self.n_bases, addresses, pool.handle if pool else None, None)
+    def run(self, addresses: int, pool: Pool | None, stop: Stop | None = None) -> None:
+        """Run every record; ``addresses`` points at those of the arena and the bases.
+
+        Raises:
+            CancelledError: if ``stop`` was set on the way.
+        """
+        handle = pool.handle if pool else None
+        try:
+            self._run(self.handle, self.n_bases, addresses, handle, watch(stop), None)
+        except CancelledError as error:
+            raise cancelled(error) from None
 
     def profile(self, addresses: int, pool: Pool | None) -> list[int]:
         """Run and return the nanoseconds of each record."""
         times = np.zeros(max(len(self.records), 1), np.int64)
         core().cpr_program_run(
-            self.handle, self.n_bases, addresses, pool.handle if pool else None, times.ctypes.data
+            self.handle,
+            self.n_bases,
+            addresses,
+            pool.handle if pool else None,
+            None,
+            times.ctypes.data,
         )
         found: list[int] = times[: len(self.records)].tolist()
         return found

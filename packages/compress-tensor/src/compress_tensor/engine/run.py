@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, ShapeError
+from ..errors import CancelledError, InputError, ShapeError
+from ..forks import renew_after_fork
 from ..graph.graph import Array
 from ..graph.interpret import compute
 from ..graph.rules.registry import Info
@@ -18,6 +19,7 @@ from ..native.library import Pool
 from .lowering import HostCall
 from .program import Program, Record
 from .view import Buffer, Kind, View, storage_order
+from .watch import Stop
 
 _ALIGN = 64
 MOST_ARENAS = 4
@@ -80,7 +82,12 @@ class Arenas:
 
     def __init__(self) -> None:
         self._free: list[Array] = []
-        self._lock = threading.Lock()
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Make the lock anew."""
+        self._lock = threading.Lock()  # a plain one: every run takes it twice
 
     def take(self, nbytes: int) -> Array:
         """Return at least ``nbytes`` bytes, 64-byte aligned.
@@ -165,14 +172,17 @@ class Plan:
         feeds: Mapping[str, Array],
         pool: Pool | None,
         into: Mapping[str, Array] | None = None,
+        stop: Stop | None = None,
     ) -> dict[str, Array]:
         """Run the steps; returns the outputs by name, each an array of its own (or of ``into``)."""
         memory = self.arenas.take(self.arena_bytes)
         try:
             run = _Run(self, feeds, memory, into or {})
             for step in self.steps:
+                if stop is not None and stop.is_set():
+                    raise CancelledError("the run was cancelled")
                 if isinstance(step, Program):
-                    step.run(run.addresses.ctypes.data, pool)
+                    step.run(run.addresses.ctypes.data, pool, stop)
                 else:
                     run.host(step)
             if self._direct is not None and not run.found:

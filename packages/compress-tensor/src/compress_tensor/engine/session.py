@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,17 +13,20 @@ import numpy as np
 
 from ..dtype import DType
 from ..errors import InputError, UnsupportedError
+from ..forks import Lock
 from ..graph.graph import Array, Graph, Value, captured
 from ..graph.passes import optimize
 from ..graph.rules.registry import Info
 from ..graph.support import require_operators
 from ..native.library import Pool
+from ..processors import processors
 from .inputs import checked_input
 from .lowering import WeightCache
 from .plan import make_plan
 from .program import Record
 from .run import Arenas, Plan, Planned
 from .specialize import Specialized, specialize, without_dead
+from .watch import Stop
 
 PRECISIONS = ("float32", "bf16")
 MOST_PLANS = 32  #: plans kept per stage; the least recently used goes first
@@ -75,7 +76,7 @@ class Stage:
         self.half = half
         self.any_strides = any_strides
         self._plans: OrderedDict[Key, tuple[Plan, Stage | None]] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lock = Lock()
 
     @property
     def graph(self) -> Graph:
@@ -91,15 +92,16 @@ class Stage:
         feeds: Mapping[str, Array],
         pool: Pool | None,
         into: Mapping[str, Array] | None = None,
+        stop: Stop | None = None,
     ) -> dict[str, Array]:
         """Run on inputs whose names, types and shapes were checked."""
         plan, rest = self.plan(feeds)
-        found = plan.run(feeds, pool, into)
+        found = plan.run(feeds, pool, into, stop)
         if rest is None:
             return found
         known = {**{name: feeds[name] for name in self._inputs}, **found}
         given = {v.name: known[v.name] for v in rest.graph.inputs}
-        return rest.run(given, pool, into)
+        return rest.run(given, pool, into, stop)
 
     def plan(self, feeds: Mapping[str, Array]) -> tuple[Plan, Stage | None]:
         """Return the plan for these shapes (and contents, where they matter)."""
@@ -192,7 +194,8 @@ class Session:
 
     Args:
         graph: the model; it is not changed.
-        threads: how many threads a run may use; by default all processors.
+        threads: how many threads a run may use; by default one per processor that this process may
+            use (affinity, and the CPU limit of its container).
         outputs: names of values to return, by default the graph's outputs.
         precision: "float32", or "bf16": Conv, Gemm, MatMul, LSTM, GRU and RNN of float32 values
             round their operands to bfloat16 and sum in float32 (see libcore's README).  The bytes
@@ -234,7 +237,7 @@ class Session:
         self._arenas = Arenas()
         self._stages: dict[tuple[str, ...], Stage] = {}
         self._ready: dict[Key, Plan] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._outputs = tuple(outputs or (value.name for value in graph.outputs))
         self._stage(self._outputs)
 
@@ -260,6 +263,7 @@ class Session:
         outputs: Sequence[str] | None = None,
         *,
         into: Mapping[str, Array] | None = None,
+        stop: Stop | None = None,
     ) -> dict[str, Array]:
         """Compute the outputs for one set of inputs.
 
@@ -271,22 +275,26 @@ class Session:
                 instead of a new one; it must not overlap another array of this run.  Outputs
                 that are inputs or constants, or have no shape before the run, get arrays of
                 their own all the same.
+            stop: something with ``is_set()``, a `threading.Event` for instance: once it is set
+                (by another thread) the run ends with `CancelledError`.  It is looked at between
+                operators, every 100 ms or so; that is also when Ctrl-C takes effect.
 
         Returns:
             An array of its own for every output.
 
         Raises:
             InputError: if a name, type or shape is wrong.
+            CancelledError: if ``stop`` was set; the session can be used as before.
         """
         if outputs is None:
             plan = self._ready.get(_signature(feeds))
             if plan is not None:
-                return plan.run(feeds, self._pool, into)
+                return plan.run(feeds, self._pool, into, stop)
         checked = self._checked(feeds)
         stage = self._stage(tuple(outputs or self._outputs))
         if outputs is None:
             self._remember(stage, feeds, checked)
-        return stage.run(checked, self._pool, into)
+        return stage.run(checked, self._pool, into, stop)
 
     def _remember(
         self, stage: Stage, feeds: Mapping[str, Any], checked: Mapping[str, Array]
@@ -379,7 +387,7 @@ def _signature(feeds: Mapping[str, Any]) -> Key:
 
 def _threads(threads: int | None) -> int:
     if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        return processors()
     if not 1 <= threads <= 256:
         raise InputError(f"threads must be from 1 to 256, not {threads}")
     return threads

@@ -9,20 +9,26 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import threading
 from pathlib import Path
 
 from ..errors import (
+    CancelledError,
     NativeArgumentError,
     NativeError,
     NativeMemoryError,
     NativeUnsupportedError,
 )
+from ..forks import Lock, renew_after_fork
 from .signatures import ABI, SIGNATURES
 
 ISAS = ("scalar", "avx2", "avx512", "avx512vnni", "avx512bf16")
-_ERRORS = {1: NativeArgumentError, 2: NativeMemoryError, 3: NativeUnsupportedError}
-_LOCK = threading.Lock()
+_ERRORS = {
+    1: NativeArgumentError,
+    2: NativeMemoryError,
+    3: NativeUnsupportedError,
+    4: CancelledError,
+}
+_LOCK = Lock()
 
 
 def library_path() -> Path:
@@ -114,14 +120,39 @@ def opcode(name: str) -> int:
 
 
 class Pool:
-    """A persistent set of threads for the runs of one or several sessions."""
+    """A persistent set of threads for the runs of one or several sessions.
+
+    Threads do not survive a fork: a child starts its own when it first asks for the handle.
+    """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self.handle = ctypes.c_void_p()
-        core().cpr_pool_create(threads, ctypes.byref(self.handle))
+        self._handle: ctypes.c_void_p | None = None
+        self._create()
+        renew_after_fork(self)
+
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        """The native pool."""
+        return self._handle or self._create()
+
+    def _create(self) -> ctypes.c_void_p:
+        with _LOCK:
+            if self._handle is None:
+                made = ctypes.c_void_p()
+                _loaded().cpr_pool_create(self.threads, ctypes.byref(made))
+                self._handle = made
+            return self._handle
+
+    def after_fork(self) -> None:
+        """Give up the parent's threads."""
+        self.close()
+
+    def close(self) -> None:
+        """End the threads."""
+        handle, self._handle = getattr(self, "_handle", None), None
+        if handle:
+            _loaded().cpr_pool_destroy(handle)
 
     def __del__(self) -> None:
-        if getattr(self, "handle", None):
-            core().cpr_pool_destroy(self.handle)
-            self.handle = ctypes.c_void_p()
+        self.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-ABI = (1, 1)  #: the compress_core.h this table was written against
+ABI = (2, 0)  #: the compress_core.h this table was written against
 
 I32 = ctypes.c_int32
 I64 = ctypes.c_int64
@@ -25,7 +25,7 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cpr_call": (I32, I32, Words, Address, I32, Words, Handle),
     "cpr_program_create": (I32, Words, I64, Words, I32, Words, ctypes.POINTER(Handle)),
     "cpr_program_arena_bytes": (Handle, I32, ctypes.POINTER(I64)),
-    "cpr_program_run": (Handle, I32, Address, Handle, Words),
+    "cpr_program_run": (Handle, I32, Address, Handle, Address, Words),
     "cpr_program_destroy": (Handle,),
     "cpr_peak": (I32, I64, ctypes.POINTER(I64)),
 }
