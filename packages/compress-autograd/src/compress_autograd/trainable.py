@@ -13,6 +13,7 @@ from compress_tensor import Graph, InputError, Node, Tensor
 from compress_tensor.graph.graph import Array
 from compress_tensor.graph.support import require_operators
 from compress_tensor.random import Generator
+from compress_tensor.recycle import Kept
 
 from .checkpoint import Segment, parse_memory, plan_segments, run_segments
 from .layers import BatchNorm, dropout
@@ -127,6 +128,7 @@ class Trainable(Runner):
         self._checkpointing = checkpointing
         self._segments: dict[object, list[Segment]] = {}
         self._replaying = False
+        self._memory = Kept()  # activations of a step lie where those of the last one did
         names = trainable_constants(graph) if parameters is None else _match(graph, parameters)
         kept = set(_match(graph, frozen))
         self.parameters: dict[str, Tensor] = {}
