@@ -44,12 +44,11 @@ class _Blocks:
                 self._drop(next(iter(self.free)))
         return Block(self, np.empty(size, np.uint8) if raw is None else raw)
 
-    def give(self, raw: Array) -> None:
+    def give(self, raw: Array, address: int) -> None:
         """Keep what a block held, or let go of it."""
         with self.lock:
             self.used -= raw.size
             if self.keepers:
-                address = raw.ctypes.data
                 self.free[address] = raw
                 self.by_size.setdefault(raw.size, []).append(address)
                 self.kept += raw.size
@@ -74,20 +73,21 @@ class _Blocks:
 class Block:
     """Memory that returns when the last array on it is gone; numpy looks at it."""
 
-    __slots__ = ("__array_interface__", "_owner", "_raw")
+    __slots__ = ("__array_interface__", "_address", "_owner", "_raw")
 
     def __init__(self, owner: _Blocks, raw: Array) -> None:
         self._owner = owner
         self._raw = raw
+        self._address = int(raw.ctypes.data)
         self.__array_interface__: dict[str, Any] = {
-            "data": (raw.ctypes.data, False),
+            "data": (self._address, False),
             "shape": (raw.size,),
             "typestr": "|u1",
             "version": 3,
         }
 
     def __del__(self) -> None:
-        self._owner.give(self._raw)
+        self._owner.give(self._raw, self._address)
 
 
 _BLOCKS = _Blocks()
