@@ -29,6 +29,7 @@ CHECKS = (
     "check_spills.py",
     "api_surface.py",
 )
+SUITES = ("suite", "suite_int8", "suite_training", "suite_depth", "suite_steps")
 PROFILED = [w for name in ("resnet50", "bert-base-128") for w in ("--profile", name)]
 
 
@@ -78,8 +79,8 @@ def demo(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure everything on the models and data that COMPRESS_DATA names."""
     python = prepared(session, "test", "rivals")
-    for suite in ("compress_bench.suite", "compress_bench.suite_int8"):
-        session.run(python, "-m", suite, *session.posargs)
+    for suite in SUITES:
+        session.run(python, "-m", f"compress_bench.{suite}", *session.posargs)
     command = str(Path(python).with_name("compress-bench"))
     models, limited, kernels = (f"docs/results/{n}.json" for n in ("models", "avx2", "kernels"))
     stored = sorted(map(str, Path(os.environ.get("COMPRESS_DATA", ".")).glob("models/*.onnx")))

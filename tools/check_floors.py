@@ -38,7 +38,8 @@ ONLY: dict[str, set[str]] = {
     | {"compress_export/tensors.py"},
     "sklearn": {"compress_bench/demo.py"},
     "openvino": {"compress_bench/runtimes.py", "compress_bench/startup.py"},
-    "torch": {"compress_bench/products.py", "compress_bench/peers_torch.py"},
+    "torch": {"compress_bench/products.py", "compress_bench/peers_torch.py"}
+    | {"compress_bench/peers_transformers.py"},
     "tensorrt": {"compress_export/tensorrt_build.py"},
     "tensorrt_rtx": {"compress_export/tensorrt_build.py"},
     "yaml": {"compress_quant/recipe_file.py"},

@@ -13,7 +13,9 @@ from compress_tensor import Graph, InputError, Node, Tensor
 from compress_tensor.graph.graph import Array
 from compress_tensor.graph.support import require_operators
 from compress_tensor.random import Generator
+from compress_tensor.recycle import Kept
 
+from . import fused
 from .checkpoint import Segment, parse_memory, plan_segments, run_segments
 from .layers import BatchNorm, dropout
 from .nodes import Operator, Runner, Value, device, host, steps_of
@@ -93,7 +95,7 @@ class Trainable(Runner):
         buffers: running statistics of batch normalisations, by name.
         inputs: names of what a call is given.
         outputs: names of what it returns.
-        steps: the nodes.
+        steps: the nodes, some of them fused (see `fused`).
         training: whether batch normalisation takes the batch's statistics, and dropout drops.
 
     Raises:
@@ -116,7 +118,7 @@ class Trainable(Runner):
             "BatchNormalization": self._batch_norm,
             "Dropout": self._dropout,
         }
-        super().__init__({**own, **(operators or {})})
+        super().__init__({**own, **fused.OPERATORS, **(operators or {})})
         graph.check()
         if not operators:
             require_operators(graph)
@@ -127,6 +129,7 @@ class Trainable(Runner):
         self._checkpointing = checkpointing
         self._segments: dict[object, list[Segment]] = {}
         self._replaying = False
+        self._memory = Kept()  # activations of a step lie where those of the last one did
         names = trainable_constants(graph) if parameters is None else _match(graph, parameters)
         kept = set(_match(graph, frozen))
         self.parameters: dict[str, Tensor] = {}
@@ -146,7 +149,8 @@ class Trainable(Runner):
         self.inputs = [value.name for value in graph.inputs]
         self.outputs = [value.name for value in graph.outputs]
         held = {*graph.constants, *self.outputs}
-        self.steps = steps_of(self._graph.nodes, held)
+        nodes = fused.fused_nodes(self._graph, self.parameters, operators or {})
+        self.steps = steps_of(nodes, held)
         self._fixed: dict[str, Value] = {
             name: array if array.size <= 64 and array.dtype.kind in "iub" else device(array)
             for name, array in graph.constants.items()

@@ -35,18 +35,12 @@ def train_torch(
     Raises:
         MissingExtraError: if torch is not installed.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError(
-            "torch is not installed, there is nothing to compare with; "
-            "install compress-bench[rivals]"
-        ) from error
+    torch = import_torch()
     torch.set_num_threads(threads)
     recurrent = recipe.kind is Kind.CHARACTERS
     twin = (char_lstm if recurrent else resnet20)(material.graph)
     net, loader = twin.net, material.loader
-    optimizer = _optimizer(recipe, net)
+    optimizer = optimizer_of(recipe, net)
     schedule = one_cycle(recipe.lr, epochs * len(loader))
     net.train()
     start, step = time.perf_counter(), 0
@@ -70,6 +64,22 @@ def train_torch(
     return found, seconds
 
 
+def import_torch() -> Any:
+    """Return torch.
+
+    Raises:
+        MissingExtraError: if it is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError(
+            "torch is not installed, there is nothing to compare with; "
+            "install compress-bench[rivals]"
+        ) from error
+    return torch
+
+
 class Twin:
     """A network in torch and the way back.
 
@@ -83,7 +93,8 @@ class Twin:
         self.back = back
 
 
-def _optimizer(recipe: Recipe, net: Any) -> Any:
+def optimizer_of(recipe: Recipe, net: Any) -> Any:
+    """Return the optimizer of a recipe for a module."""
     import torch
 
     held = list(net.parameters())

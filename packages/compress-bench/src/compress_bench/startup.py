@@ -40,7 +40,7 @@ def start(
     return found
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     """Return VmRSS or VmHWM in bytes (Linux), else 0.
 
     getrusage's maximum would not do: it is inherited from the process that started this one.
@@ -61,14 +61,14 @@ def _main() -> None:
         import onnxruntime  # noqa: F401
     elif runtime == Runtime.OPENVINO.value:
         import openvino  # noqa: F401
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     begin = time.perf_counter()
     runner = load(Path(model), Runtime(runtime), int(threads), feeds=feeds, bf16=bf16 == "1")
     loaded = time.perf_counter()
     runner.run(feeds)
     ready = time.perf_counter()
     found = {"load": loaded - begin, "first": ready - loaded}
-    found |= {"before": before, "peak": _resident("VmHWM")}
+    found |= {"before": before, "peak": resident("VmHWM")}
     sys.stdout.write(json.dumps(found) + "\n")
 
 

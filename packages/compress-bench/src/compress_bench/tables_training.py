@@ -9,13 +9,14 @@ from typing import Any
 def markdown(state: Mapping[str, Any]) -> str:
     """Return the page for what `suite_training` measured; what is missing is left out."""
     held: Mapping[str, Any] = state["cells"]
-    found = ["# Training", "", _machine(state["machine"]), ""]
+    found = ["# Training", "", machine_line(state["machine"]), ""]
     for part in (_scratch, _quantized, _memory):
         found += part(held)
     return "\n".join(found).rstrip() + "\n"
 
 
-def _machine(described: Mapping[str, str]) -> str:
+def machine_line(described: Mapping[str, str]) -> str:
+    """Return one line about the machine and the versions."""
     return ", ".join(f"{name} {value}" for name, value in described.items()) + "."
 
 

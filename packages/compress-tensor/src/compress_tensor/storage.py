@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import recycle
 from .graph.graph import Array
 
 ALIGN = 64  #: bytes; a cache line, and the widest vector register
@@ -40,6 +41,9 @@ class Storage:
 
 def allocate(nbytes: int) -> Storage:
     """Return new aligned memory with arbitrary contents."""
+    if nbytes >= recycle.LARGE and recycle.is_kept():
+        raw: Array = np.asarray(recycle.take(nbytes + ALIGN))
+        return _aligned(raw, nbytes)
     return _aligned(np.empty(nbytes + ALIGN, np.uint8), nbytes)
 
 
