@@ -68,7 +68,8 @@
     X(conv_weight_grad) \
     X(batch_norm) \
     X(batch_norm_grad) \
-    X(unary_grad)
+    X(unary_grad) \
+    X(recurrent_grad)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,
