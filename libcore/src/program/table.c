@@ -69,7 +69,9 @@
     X(batch_norm) \
     X(batch_norm_grad) \
     X(unary_grad) \
-    X(recurrent_grad)
+    X(recurrent_grad) \
+    X(sgd_step) \
+    X(adam_step)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,
