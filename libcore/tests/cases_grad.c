@@ -104,8 +104,35 @@ static void make_unary_grad(rng *r, test_case *t)
     arg_float(t, 1.5);
 }
 
+static void make_step(rng *r, test_case *t, int32_t operands, bool momentum)
+{
+    const int64_t n = one_in(r, 8) ? 40000 : between(r, 0, 70);
+    const int32_t dtype = one_in(r, 3) ? F64 : F32;
+    for (int32_t i = 0; i < operands; i++) {
+        const bool out = i >= (operands + 1) / 2;
+        if (!momentum && (i == 2 || i == 4))
+            add_absent(t);
+        else
+            add_dense(t, out ? OUTPUT : INPUT, dtype, 1, &n)->tame = one_in(r, 2);
+    }
+    for (int32_t i = 0; i < (operands == 5 ? 3 : 8); i++)
+        arg_float(t, one_in(r, 3) ? 0.0 : (double)between(r, 1, 100) / 100.0);
+}
+
+static void make_sgd_step(rng *r, test_case *t)
+{
+    make_step(r, t, 5, one_in(r, 2));
+    arg_int(t, between(r, 0, 1));
+}
+
+static void make_adam_step(rng *r, test_case *t)
+{
+    make_step(r, t, 7, true);
+}
+
 const generator cases_grad[] = {
     {"conv_weight_grad", make_conv_weight_grad}, {"batch_norm", make_batch_norm},
     {"batch_norm_grad", make_batch_norm_grad},   {"unary_grad", make_unary_grad},
+    {"sgd_step", make_sgd_step},                 {"adam_step", make_adam_step},
     {NULL, NULL},
 };

@@ -99,7 +99,37 @@ static void make_group_norm(rng *r, test_case *t)
     arg_float(t, 1e-5);
 }
 
+static void make_entropy(rng *r, test_case *t, bool gradient)
+{
+    const int64_t dim[] = {between(r, 0, 20), one_in(r, 4) ? between(r, 250, 600) : between(r, 1, 70)};
+    operand *scores = add_dense(t, INPUT, F32, 2, dim);
+    scores->stride[0] += one_in(r, 2) ? between(r, 1, 9) : 0;
+    scores->tame = one_in(r, 2);
+    operand *labels = add(r, t, INPUT, S64, 1, dim);
+    labels->bounded = true;
+    labels->high = dim[1] - 1;
+    if (gradient) {
+        add_dense(t, INPUT, F32, 0, dim);
+        add_dense(t, OUTPUT, F32, 2, dim)->stride[0] += one_in(r, 2) ? between(r, 1, 9) : 0;
+    } else
+        add(r, t, OUTPUT, F32, 1, dim);
+    arg_float(t, one_in(r, 2) ? 0.0 : 0.1);
+    arg_int(t, between(r, 0, 1));
+    arg_int(t, between(r, 0, 3));
+}
+
+static void make_cross_entropy(rng *r, test_case *t)
+{
+    make_entropy(r, t, false);
+}
+
+static void make_cross_entropy_grad(rng *r, test_case *t)
+{
+    make_entropy(r, t, true);
+}
+
 const generator cases_norm[] = {
     {"softmax", make_softmax}, {"log_softmax", make_softmax}, {"lp_norm", make_lp_norm}, {"lrn", make_lrn},
-    {"layer_norm", make_layer_norm}, {"rms_norm", make_rms_norm}, {"group_norm", make_group_norm}, {NULL, NULL},
+    {"layer_norm", make_layer_norm}, {"rms_norm", make_rms_norm}, {"group_norm", make_group_norm},
+    {"cross_entropy", make_cross_entropy}, {"cross_entropy_grad", make_cross_entropy_grad}, {NULL, NULL},
 };

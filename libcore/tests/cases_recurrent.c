@@ -49,6 +49,8 @@ static void make_recurrent(rng *r, test_case *t, int64_t gates, int32_t activati
     add_optional(r, t, OUTPUT, 3, state, false);
     if (gates == 4)
         add_optional(r, t, OUTPUT, 3, state, false);
+    const int64_t parts = gates == 4 ? 7 : gates == 3 ? 5 : 2, saved[] = {D, T, B, parts * H};
+    add_optional(r, t, OUTPUT, 4, saved, true);
     arg_int(t, direction);
     arg_float(t, one_in(r, 2) ? 0.0 : 1.5);
     arg_int(t, between(r, 0, 1));
@@ -75,4 +77,56 @@ static void make_rnn(rng *r, test_case *t)
     make_recurrent(r, t, 1, 1);
 }
 
-const generator cases_recurrent[] = {{"lstm", make_lstm}, {"gru", make_gru}, {"rnn", make_rnn}, {NULL, NULL}};
+static void make_recurrent_grad(rng *r, test_case *t)
+{
+    static const int64_t hidden[] = {1, 3, 8, 15, 16, 17, 31, 32, 40, 63, 65};
+    static const int64_t gates[] = {4, 3, 1}, parts[] = {7, 5, 2}, functions[] = {0, 5, 14};
+    const int64_t kind = between(r, 0, 2), G = gates[kind], flag = between(r, 0, 1);
+    const int64_t T = between(r, 0, 6), B = one_in(r, 8) ? 70 : between(r, 0, 6), H = hidden[between(r, 0, 10)];
+    const int64_t direction = between(r, 0, 2), D = direction == 2 ? 2 : 1, panels = (H + 15) / 16;
+    const bool two = kind == 1 && !flag;
+    const int64_t saved[] = {D, T, B, parts[kind] * H}, state[] = {D, B, H}, p[] = {D, 3 * H}, y[] = {T, D, B, H};
+    const int64_t z[] = {D, T, B, G * H}, fresh[] = {D, T, B, H};
+    add_dense(t, INPUT, F32, 4, saved)->tame = one_in(r, 2);
+    add_packed(t, false, D, panels, two ? 2 * H : G * H);
+    if (two)
+        add_packed(t, false, D, panels, H);
+    else
+        add_absent(t);
+    if (kind == 0)
+        add_optional(r, t, INPUT, 2, p, true);
+    else
+        add_absent(t);
+    if (one_in(r, 2))
+        add_absent(t);
+    else {
+        operand *lengths = add(r, t, INPUT, S32, 1, &B);
+        lengths->bounded = true;
+        lengths->high = T;
+    }
+    add_optional(r, t, INPUT, 4, y, false);
+    add_optional(r, t, INPUT, 3, state, false);
+    if (kind == 0)
+        add_optional(r, t, INPUT, 3, state, false);
+    else
+        add_absent(t);
+    add_dense(t, OUTPUT, F32, 4, z);
+    if (kind == 1 && flag)
+        add_dense(t, OUTPUT, F32, 4, fresh);
+    else
+        add_absent(t);
+    add_optional(r, t, OUTPUT, 3, state, false);
+    if (kind == 0)
+        add_optional(r, t, OUTPUT, 3, state, false);
+    arg_int(t, kind);
+    arg_int(t, direction);
+    arg_int(t, flag);
+    static const int32_t activations[] = {3, 2, 1};
+    for (int64_t i = 0; i < D * activations[kind]; i++)
+        arg_int(t, functions[between(r, 0, 2)]);
+    arg_int(t, H);
+}
+
+const generator cases_recurrent[] = {
+    {"lstm", make_lstm}, {"gru", make_gru}, {"rnn", make_rnn}, {"recurrent_grad", make_recurrent_grad}, {NULL, NULL},
+};

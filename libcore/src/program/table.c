@@ -68,7 +68,12 @@
     X(conv_weight_grad) \
     X(batch_norm) \
     X(batch_norm_grad) \
-    X(unary_grad)
+    X(unary_grad) \
+    X(recurrent_grad) \
+    X(sgd_step) \
+    X(adam_step) \
+    X(cross_entropy) \
+    X(cross_entropy_grad)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,

@@ -11,6 +11,23 @@ bool cpr_cell_active(const cpr_cells *cells, int64_t b, int64_t step)
     return !cells->lengths || step < cells->lengths[b * cells->length_step];
 }
 
+int64_t cpr_cell_time(const cpr_cells *s, int64_t b, int64_t step)
+{
+    if (!s->reverse || !cpr_cell_active(s, b, step))
+        return step;
+    return (s->lengths ? s->lengths[b * s->length_step] : s->T) - 1 - step;
+}
+
+float *cpr_cell_saved(const cpr_cells *s, int64_t b)
+{
+    return s->saved + (cpr_cell_time(s, b, s->step) * s->B + b) * s->saved_row;
+}
+
+static void keep(float *to, const float *from, int64_t n)
+{
+    memcpy(to, from, (size_t)n * sizeof *to);
+}
+
 static void activate(const cpr_cells *cells, int32_t which, float *values, float *to, int64_t n)
 {
     const cpr_activation *a = &cells->activation[which];
@@ -21,56 +38,78 @@ static void activate(const cpr_cells *cells, int32_t which, float *values, float
 
 /* i = f(X_i + H_i + P_i c), f = f(X_f + H_f + P_f c) or 1 - i, c = f c + i g(X_c + H_c),
  * o = f(X_o + H_o + P_o c), h = o k(c); gates in the order i o f c, P in the order i o f. */
-static void update_lstm(const cpr_cells *s, int64_t b, float *gates)
+static void update_lstm(const cpr_cells *s, int64_t b, float *gates, float *saved)
 {
-    const int64_t n = s->H, at = b * s->state_step;
-    float *i = gates, *o = gates + s->S, *f = o + s->S, *g = f + s->S, *c = s->c + at, *h = s->h + at;
+    const int64_t n = s->H, at = b * s->state_step, apart = saved ? n : s->S;
+    float *c = s->c + at, *h = s->h + at, *to = saved ? saved : gates;
+    float *zi = gates, *zo = gates + s->S, *zf = zo + s->S, *zg = zf + s->S;
+    float *i = to, *o = to + apart, *f = o + apart, *g = f + apart, *k = saved ? saved + 4 * n : g;
     const float *p = s->peephole;
+    if (saved) {
+        keep(saved + 5 * n, c, n);
+        keep(saved + 6 * n, h, n);
+    }
     if (p)
-        s->ops->add_product(n, p, c, i);
-    activate(s, 0, i, i, n);
+        s->ops->add_product(n, p, c, zi);
+    activate(s, 0, zi, i, n);
     if (s->flag)
         s->ops->complement(n, i, f);
     else {
         if (p)
-            s->ops->add_product(n, p + 2 * n, c, f);
-        activate(s, 0, f, f, n);
+            s->ops->add_product(n, p + 2 * n, c, zf);
+        activate(s, 0, zf, f, n);
     }
-    activate(s, 1, g, g, n);
+    activate(s, 1, zg, g, n);
     s->ops->cell(n, i, f, g, c);
     if (p)
-        s->ops->add_product(n, p + n, c, o);
-    activate(s, 0, o, o, n);
-    s->activation[2].f(n, c, g, s->activation[2].alpha, s->activation[2].beta);
-    s->ops->product_of(n, o, g, h);
+        s->ops->add_product(n, p + n, c, zo);
+    activate(s, 0, zo, o, n);
+    s->activation[2].f(n, c, k, s->activation[2].alpha, s->activation[2].beta);
+    s->ops->product_of(n, o, k, h);
 }
 
 /* z, r = f(X + H); fresh = g(X_h + r (H_h + bias)) or g(X_h + (r h) R_h + bias); h = (1 - z) fresh + z h. */
-static void update_gru(const cpr_cells *s, int64_t b, float *gates, int32_t part)
+static void update_gru(const cpr_cells *s, int64_t b, float *gates, float *saved, int32_t part)
 {
-    const int64_t n = s->H, at = b * s->state_step;
-    float *z = gates, *r = gates + s->S, *fresh = r + s->S, *h = s->h + at, *extra = s->extra + at;
+    const int64_t n = s->H, at = b * s->state_step, apart = saved ? n : s->S;
+    float *h = s->h + at, *extra = s->extra + at, *to = saved ? saved : gates;
+    float *z = to, *r = to + apart, *fresh = r + apart, *inner = gates + 2 * s->S;
     if (part == 0) {
-        activate(s, 0, z, z, n);
-        activate(s, 0, r, r, n);
-        if (!s->flag) {
+        activate(s, 0, gates, z, n);
+        activate(s, 0, gates + s->S, r, n);
+        if (!s->flag)
             s->ops->product_of(n, r, h, extra);
-            return;
+        if (saved) {
+            keep(saved + 3 * n, extra, n);
+            keep(saved + 4 * n, h, n);
         }
-        s->ops->add_product(n, r, extra, fresh);
+        if (!s->flag)
+            return;
+        s->ops->add_product(n, r, extra, inner);
     }
-    activate(s, 1, fresh, fresh, n);
+    activate(s, 1, inner, fresh, n);
     s->ops->mix(n, z, fresh, h);
+}
+
+static void update_rnn(const cpr_cells *s, int64_t b, float *gates, float *saved)
+{
+    float *h = s->h + b * s->state_step;
+    if (saved)
+        keep(saved + s->H, h, s->H);
+    activate(s, 0, gates, h, s->H);
+    if (saved)
+        keep(saved, h, s->H);
 }
 
 void cpr_cell_update(const cpr_cells *s, int64_t b, float *gates, int32_t part)
 {
+    float *saved = s->saved ? cpr_cell_saved(s, b) : NULL;
     if (s->kind == CPR_LSTM)
-        update_lstm(s, b, gates);
+        update_lstm(s, b, gates, saved);
     else if (s->kind == CPR_GRU)
-        update_gru(s, b, gates, part);
+        update_gru(s, b, gates, saved, part);
     else
-        activate(s, 0, gates, s->h + b * s->state_step, s->H);
+        update_rnn(s, b, gates, saved);
 }
 
 typedef struct {
@@ -147,6 +186,8 @@ static void update_cells(void *context, int64_t begin, int64_t end, int32_t work
     for (int64_t b = begin; b < end; b++)
         if (cpr_cell_active(s, b, s->step))
             cpr_cell_update(s, b, t->gates + b * s->G * s->S, t->part);
+        else if (s->saved)
+            memset(cpr_cell_saved(s, b), 0, (size_t)s->saved_row * sizeof(float));
 }
 
 static void update_all(const cpr_cells *s, float *gates, int32_t part)

@@ -13,24 +13,24 @@ enum { ROWS = 64, LIMIT = 1 << 28 };
 typedef struct {
     const char *name;
     int32_t gates, activations, operands;
-    int32_t c0, p, y, y_h, y_c;
+    int32_t c0, p, y, y_h, y_c, saved;
+    int64_t parts; /* of H values in a row of saved */
 } layout;
 
 enum { X, W, R, BIAS, LENGTHS, H0 };
 
 static const layout layouts[] = {
-    [CPR_LSTM] = {"lstm", 4, 3, 11, 6, 7, 8, 9, 10},
-    [CPR_GRU] = {"gru", 3, 2, 8, -1, -1, 6, 7, -1},
-    [CPR_RNN] = {"rnn", 1, 1, 8, -1, -1, 6, 7, -1},
+    [CPR_LSTM] = {"lstm", 4, 3, 12, 6, 7, 8, 9, 10, 11, CPR_LSTM_SAVED},
+    [CPR_GRU] = {"gru", 3, 2, 9, -1, -1, 6, 7, -1, 8, CPR_GRU_SAVED},
+    [CPR_RNN] = {"rnn", 1, 1, 9, -1, -1, 6, 7, -1, 8, CPR_RNN_SAVED},
 };
 
-static const cpr_tensor *operand(const cpr_op *op, int32_t i)
+const cpr_tensor *cpr_recurrent_operand(const cpr_op *op, int32_t i)
 {
     return i >= 0 && i < op->n_tensors ? op->tensor[i] : NULL;
 }
 
-/* Whether t is absent, or has the dtype and exactly these dims. */
-static bool fits(const cpr_tensor *t, int32_t dtype, int32_t rank, const int64_t *dim)
+bool cpr_recurrent_fits(const cpr_tensor *t, int32_t dtype, int32_t rank, const int64_t *dim)
 {
     if (!t)
         return true;
@@ -46,7 +46,7 @@ static bool fits(const cpr_tensor *t, int32_t dtype, int32_t rank, const int64_t
 static bool packs(const cpr_tensor *t, int64_t d, int64_t panels, int64_t k)
 {
     const int64_t floats[] = {d, panels, k, CPR_PANEL}, halves[] = {d, panels, 1, (k + 1) / 2, CPR_PANEL, 2};
-    return cpr_is_contiguous(t) && (fits(t, CPR_F32, 4, floats) || fits(t, CPR_BF16, 6, halves));
+    return cpr_is_contiguous(t) && (cpr_recurrent_fits(t, CPR_F32, 4, floats) || cpr_recurrent_fits(t, CPR_BF16, 6, halves));
 }
 
 /* Where the parts of the scratch memory lie: floats, then the halves. */
@@ -93,21 +93,23 @@ static cpr_status check(int32_t kind, const cpr_op *op, int64_t *scratch_bytes)
     const int64_t H = op->args[op->n_args - 1];
     CPR_REQUIRE(name, T < LIMIT && B < LIMIT && I < LIMIT && H < LIMIT && H >= 1);
     const int64_t bias[] = {D, 2 * G * H}, state[] = {D, B, H};
-    const int64_t p[] = {D, 3 * H}, y[] = {T, D, B, H};
-    CPR_REQUIRE(name, fits(op->tensor[X], CPR_F32, 3, op->tensor[X]->dim));
+    const int64_t p[] = {D, 3 * H}, y[] = {T, D, B, H}, kept[] = {D, T, B, l->parts * H};
+    CPR_REQUIRE(name, cpr_recurrent_fits(op->tensor[X], CPR_F32, 3, op->tensor[X]->dim));
     const int64_t panels = G * (round_up(H) / CPR_PANEL);
     CPR_REQUIRE(name, packs(op->tensor[W], D, panels, I) && packs(op->tensor[R], D, panels, H));
     CPR_REQUIRE(name, op->tensor[W]->dtype == op->tensor[R]->dtype);
-    const cpr_tensor *b = operand(op, BIAS), *peephole = operand(op, l->p);
-    CPR_REQUIRE(name, fits(b, CPR_F32, 2, bias) && (!b || cpr_is_contiguous(b)));
-    CPR_REQUIRE(name, fits(peephole, CPR_F32, 2, p) && (!peephole || cpr_is_contiguous(peephole)));
-    CPR_REQUIRE(name, fits(operand(op, LENGTHS), CPR_S32, 1, &B));
-    CPR_REQUIRE(name, fits(operand(op, H0), CPR_F32, 3, state) && fits(operand(op, l->c0), CPR_F32, 3, state));
-    CPR_REQUIRE(name, fits(operand(op, l->y), CPR_F32, 4, y));
-    CPR_REQUIRE(name, fits(operand(op, l->y_h), CPR_F32, 3, state) && fits(operand(op, l->y_c), CPR_F32, 3, state));
-    const int32_t outputs[] = {l->y, l->y_h, l->y_c};
-    for (int32_t i = 0; i < 3; i++)
-        CPR_REQUIRE(name, !operand(op, outputs[i]) || cpr_is_output(operand(op, outputs[i])));
+    const cpr_tensor *b = cpr_recurrent_operand(op, BIAS), *peephole = cpr_recurrent_operand(op, l->p);
+    CPR_REQUIRE(name, cpr_recurrent_fits(b, CPR_F32, 2, bias) && (!b || cpr_is_contiguous(b)));
+    CPR_REQUIRE(name, cpr_recurrent_fits(peephole, CPR_F32, 2, p) && (!peephole || cpr_is_contiguous(peephole)));
+    CPR_REQUIRE(name, cpr_recurrent_fits(cpr_recurrent_operand(op, LENGTHS), CPR_S32, 1, &B));
+    CPR_REQUIRE(name, cpr_recurrent_fits(cpr_recurrent_operand(op, H0), CPR_F32, 3, state) && cpr_recurrent_fits(cpr_recurrent_operand(op, l->c0), CPR_F32, 3, state));
+    CPR_REQUIRE(name, cpr_recurrent_fits(cpr_recurrent_operand(op, l->y), CPR_F32, 4, y));
+    CPR_REQUIRE(name, cpr_recurrent_fits(cpr_recurrent_operand(op, l->y_h), CPR_F32, 3, state) && cpr_recurrent_fits(cpr_recurrent_operand(op, l->y_c), CPR_F32, 3, state));
+    const cpr_tensor *saved = cpr_recurrent_operand(op, l->saved);
+    CPR_REQUIRE(name, cpr_recurrent_fits(saved, CPR_F32, 4, kept) && (!saved || cpr_is_contiguous(saved)));
+    const int32_t outputs[] = {l->y, l->y_h, l->y_c, l->saved};
+    for (int32_t i = 0; i < 4; i++)
+        CPR_REQUIRE(name, !cpr_recurrent_operand(op, outputs[i]) || cpr_is_output(cpr_recurrent_operand(op, outputs[i])));
     for (int64_t i = 0; i < D * l->activations; i++)
         CPR_REQUIRE(name, op->args[3 + 3 * i] >= 0 && op->args[3 + 3 * i] < CPR_UNARY_COUNT);
     sizes z;
@@ -128,9 +130,9 @@ static float *state_row(const cpr_op *op, int32_t i, int64_t d, int64_t b)
     return (float *)op->data[i] + d * step_of(t, 0) + b * step_of(t, 1);
 }
 
-static void read_state(const cpr_cells *s, int32_t i, float *to)
+void cpr_recurrent_read(const cpr_cells *s, int32_t i, float *to)
 {
-    const cpr_tensor *t = operand(s->op, i);
+    const cpr_tensor *t = cpr_recurrent_operand(s->op, i);
     memset(to, 0, (size_t)(s->B * s->state_step) * sizeof *to);
     for (int64_t b = 0; t && b < s->B; b++) {
         const float *from = state_row(s->op, i, s->side, b);
@@ -139,22 +141,14 @@ static void read_state(const cpr_cells *s, int32_t i, float *to)
     }
 }
 
-static void write_state(const cpr_cells *s, int32_t i, const float *from)
+void cpr_recurrent_write(const cpr_cells *s, int32_t i, const float *from)
 {
-    const cpr_tensor *t = operand(s->op, i);
+    const cpr_tensor *t = cpr_recurrent_operand(s->op, i);
     for (int64_t b = 0; t && b < s->B; b++) {
         float *to = state_row(s->op, i, s->side, b);
         for (int64_t k = 0; k < s->H; k++)
             to[k * step_of(t, 2)] = from[b * s->state_step + k];
     }
-}
-
-/* The time that sequence b is at. */
-static int64_t time_of(const cpr_cells *s, int64_t b, int64_t step)
-{
-    if (!s->reverse || !cpr_cell_active(s, b, step))
-        return step;
-    return (s->lengths ? s->lengths[b * s->length_step] : s->T) - 1 - step;
 }
 
 /* Inputs and biases of `steps` steps from `first` on, and the products of both. */
@@ -164,7 +158,7 @@ static void project(const cpr_cells *s, int64_t first, int64_t steps)
     const int64_t width = s->G * s->S, H = s->H;
     for (int64_t row = 0; row < steps * s->B; row++) {
         const int64_t step = first + row / s->B, b = row % s->B;
-        const float *from = (const float *)s->op->data[X] + time_of(s, b, step) * step_of(x, 0) + b * step_of(x, 1);
+        const float *from = (const float *)s->op->data[X] + cpr_cell_time(s, b, step) * step_of(x, 0) + b * step_of(x, 1);
         for (int64_t k = 0; k < s->I; k++)
             s->inputs[row * s->input_step + k] = from[k * step_of(x, 2)];
         memset(s->gates + row * width, 0, (size_t)width * sizeof(float));
@@ -183,9 +177,9 @@ static void project(const cpr_cells *s, int64_t first, int64_t steps)
 /* Y at the times of this step; 0 where a sequence has ended. */
 static void write_step(const cpr_cells *s, int32_t i, int64_t step)
 {
-    const cpr_tensor *y = operand(s->op, i);
+    const cpr_tensor *y = cpr_recurrent_operand(s->op, i);
     for (int64_t b = 0; y && b < s->B; b++) {
-        float *to = (float *)s->op->data[i] + time_of(s, b, step) * step_of(y, 0) + s->side * step_of(y, 1) +
+        float *to = (float *)s->op->data[i] + cpr_cell_time(s, b, step) * step_of(y, 0) + s->side * step_of(y, 1) +
                     b * step_of(y, 2);
         const bool active = cpr_cell_active(s, b, step);
         for (int64_t k = 0; k < s->H; k++)
@@ -195,8 +189,8 @@ static void write_step(const cpr_cells *s, int32_t i, int64_t step)
 
 static void run_side(cpr_cells *s, const layout *l)
 {
-    read_state(s, H0, s->h);
-    read_state(s, l->c0, s->c);
+    cpr_recurrent_read(s, H0, s->h);
+    cpr_recurrent_read(s, l->c0, s->c);
     for (int64_t first = 0; first < s->T; first += s->chunk) {
         const int64_t steps = s->T - first < s->chunk ? s->T - first : s->chunk;
         project(s, first, steps);
@@ -206,11 +200,11 @@ static void run_side(cpr_cells *s, const layout *l)
             write_step(s, l->y, s->step);
         }
     }
-    write_state(s, l->y_h, s->h);
-    write_state(s, l->y_c, s->c);
+    cpr_recurrent_write(s, l->y_h, s->h);
+    cpr_recurrent_write(s, l->y_c, s->c);
 }
 
-static cpr_status check_lengths(const cpr_cells *s, const char *name)
+cpr_status cpr_recurrent_lengths(const cpr_cells *s, const char *name)
 {
     for (int64_t b = 0; s->lengths && b < s->B; b++) {
         const int32_t length = s->lengths[b * s->length_step];
@@ -239,7 +233,7 @@ static void take_scratch(cpr_cells *s)
 static cpr_status run(int32_t kind, const cpr_op *op)
 {
     const layout *l = &layouts[kind];
-    const cpr_tensor *x = op->tensor[X], *lengths = operand(op, LENGTHS);
+    const cpr_tensor *x = op->tensor[X], *lengths = cpr_recurrent_operand(op, LENGTHS);
     const cpr_recurrent_ops *ops = CPR_PICK(cpr_recurrent);
     const double bound = cpr_arg_float(op, 1);
     const bool half = op->tensor[W]->dtype == CPR_BF16;
@@ -247,8 +241,9 @@ static cpr_status run(int32_t kind, const cpr_op *op)
                    .H = op->args[op->n_args - 1], .G = l->gates, .D = op->args[0] == 2 ? 2 : 1,
                    .product = half ? cpr_bf16_kind(CPR_F32) : cpr_f32_kind(),
                    .bound = bound > 0 ? (float)bound : INFINITY, .flag = op->args[2] != 0,
-                   .lengths = lengths ? op->data[LENGTHS] : NULL, .length_step = lengths ? step_of(lengths, 0) : 0};
-    const cpr_status status = check_lengths(&s, l->name);
+                   .lengths = lengths ? op->data[LENGTHS] : NULL, .length_step = lengths ? step_of(lengths, 0) : 0,
+                   .saved_row = l->parts * op->args[op->n_args - 1]};
+    const cpr_status status = cpr_recurrent_lengths(&s, l->name);
     if (status || s.B == 0)
         return status;
     s.chunk = s.B < ROWS ? ROWS / s.B : 1;
@@ -260,8 +255,10 @@ static cpr_status run(int32_t kind, const cpr_op *op)
         s.reverse = op->args[0] == 1 || side == 1;
         s.w = (cpr_recurrent_weights){(const char *)op->data[W] + side * w_bytes, s.I};
         s.r = (cpr_recurrent_weights){(const char *)op->data[R] + side * r_bytes, s.H};
-        s.bias = operand(op, BIAS) ? (const float *)op->data[BIAS] + side * 2 * width : NULL;
-        s.peephole = operand(op, l->p) ? (const float *)op->data[l->p] + side * 3 * s.H : NULL;
+        s.bias = cpr_recurrent_operand(op, BIAS) ? (const float *)op->data[BIAS] + side * 2 * width : NULL;
+        s.peephole = cpr_recurrent_operand(op, l->p) ? (const float *)op->data[l->p] + side * 3 * s.H : NULL;
+        if (cpr_recurrent_operand(op, l->saved))
+            s.saved = (float *)op->data[l->saved] + side * s.T * s.B * s.saved_row;
         for (int32_t i = 0; i < l->activations; i++) {
             const int32_t at = 3 + 3 * ((int32_t)side * l->activations + i);
             s.activation[i] = (cpr_activation){cpr_unary()->f[op->args[at]], (float)cpr_arg_float(op, at + 1),

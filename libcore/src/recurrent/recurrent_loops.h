@@ -51,4 +51,30 @@ static void mix(int64_t n, const float *z, const float *fresh, float *h)
     LOOP h[i] = fmaf(z[i], h[i], (1.0f - z[i]) * fresh[i]);
 }
 
-const cpr_recurrent_ops TABLE = {halve, add_product, product_of, complement, clip, cell, mix};
+static void difference(int64_t n, const float *a, const float *b, float *y)
+{
+    LOOP y[i] = a[i] - b[i];
+}
+
+static void sum(int64_t n, const float *a, float *y)
+{
+    LOOP y[i] += a[i];
+}
+
+static void relu_slope(int64_t n, const float *y, const float *g, float *out)
+{
+    LOOP out[i] = y[i] > 0.0f ? g[i] : 0.0f;
+}
+
+static void sigmoid_slope(int64_t n, const float *y, const float *g, float *out)
+{
+    LOOP out[i] = g[i] * y[i] * (1.0f - y[i]);
+}
+
+static void tanh_slope(int64_t n, const float *y, const float *g, float *out)
+{
+    LOOP out[i] = g[i] * fmaf(-y[i], y[i], 1.0f);
+}
+
+const cpr_recurrent_ops TABLE = {halve, add_product, product_of, complement, clip,
+                                 cell,  mix,         difference, sum,        {relu_slope, sigmoid_slope, tanh_slope}};

@@ -22,7 +22,7 @@ from compress_autograd.optim import (
     step_decay,
     warm_up,
 )
-from compress_tensor import InputError, Tensor
+from compress_tensor import InputError, Tensor, get_num_threads, set_num_threads
 
 STEPS = 5
 
@@ -177,3 +177,53 @@ def test_average() -> None:
     with average.applied():
         np.testing.assert_array_equal(average.values["b"].numpy(), parameters["b"].numpy())
     np.testing.assert_array_equal(np.ones(4), parameters["b"].numpy())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("name", CASES)
+def test_steps_are_those_of_the_equations(name: str, dtype: str) -> None:
+    """The same rule in float64 arrays; gradients and parameters of any strides."""
+    rng = np.random.default_rng(5)
+    values, slopes = rng.standard_normal((7, 30)), rng.standard_normal((3, 30, 7))
+    p = Tensor(values.astype(dtype)).T.T
+    p.requires_grad = True
+    optimizer = CASES[name][0]({"p": p})
+    exact, m, v = p.numpy().astype(np.float64), np.zeros((7, 30)), np.zeros((7, 30))
+    for n, slope in enumerate(slopes.astype(dtype)):
+        p.grad = Tensor(slope).T
+        optimizer.step()
+        g, decay = slope.T.astype(np.float64), optimizer.weight_decay
+        if name == "adamw":
+            exact = exact * (1 - optimizer.lr * decay)
+        else:
+            g = g + decay * exact
+        if "adam" in name:
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            root = np.sqrt(v / (1 - 0.999 ** (n + 1))) + 1e-8
+            exact = exact - 0.01 * m / (1 - 0.9 ** (n + 1)) / root
+        else:
+            m = optimizer.momentum * m + g
+            exact = exact - 0.1 * (g + 0.9 * m if name == "nesterov" else m)
+
+    limit = {"float64": 1e-14, "float32": 1e-6, "float16": 5e-3}[dtype]
+    np.testing.assert_allclose(p.numpy().astype(np.float64), exact, rtol=limit, atol=limit)
+
+
+def test_threads_change_nothing() -> None:
+    before, found = get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 8):
+            set_num_threads(threads)
+            for name, (make, _) in CASES.items():
+                rng = np.random.default_rng(1)
+                p = Tensor(rng.standard_normal(70001).astype(np.float32))
+                p.requires_grad = True
+                optimizer = make({"p": p})
+                for _ in range(3):
+                    p.grad = Tensor(rng.standard_normal(70001).astype(np.float32))
+                    optimizer.step()
+                found.append((name, p.numpy().tobytes()))
+    finally:
+        set_num_threads(before)
+
+    assert len(set(found)) == len(CASES)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compress_tensor import Tensor, get_num_threads, set_num_threads
+from compress_tensor import InputError, Tensor, get_num_threads, set_num_threads
 from compress_tensor.eager import run_many
 
 EPSILON = float(np.finfo(np.float32).eps)
@@ -82,3 +82,31 @@ def test_images_stay_channels_last_and_threads_change_nothing() -> None:
     assert (found[0] * 2.0).strides == found[0].strides
     assert found[0].clone().is_contiguous()
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("shape", [(40, 10), (7, 1), (0, 5), (3, 1000), (129, 33)], ids=str)
+@pytest.mark.parametrize("attributes", [{}, {"smoothing": 0.1}, {"ignore_index": 0}], ids=str)
+def test_cross_entropy(shape: tuple[int, int], attributes: dict[str, Any]) -> None:
+    rng = np.random.default_rng(2)
+    labels = Tensor(rng.integers(0, shape[1], shape[0]))
+    scores, factor = real(0, *shape) * 30 + 1000, np.array(0.3)
+    found: dict[Any, list[Any]] = {}
+    for dtype in (np.float32, np.float64):
+        given = [Tensor(scores.astype(dtype)), labels]
+        pairs = tuple(attributes.items())
+        loss = run_many("compress::CrossEntropy", given, pairs, 1)
+        given.append(Tensor(factor.astype(dtype)))
+        found[dtype] = loss + run_many("compress::CrossEntropyGrad", given, pairs, 1)
+    for mine, exact in zip(*found.values(), strict=True):
+        limit = 4 * EPSILON * max(float(np.abs(exact.numpy()).max(initial=0)), 1.0)
+        np.testing.assert_allclose(mine.numpy(), exact.numpy(), rtol=1e-5, atol=limit)
+
+
+def test_a_label_that_is_no_class_is_refused() -> None:
+    scores = Tensor(real(0, 3, 4))
+    with pytest.raises(InputError, match=r"label 4 is not in 0\.\.3"):
+        run_many("compress::CrossEntropy", [scores, Tensor(np.array([0, 4, 1]))], (), 1)
+    labels = Tensor(np.array([0, -100, 1]))
+    (loss,) = run_many("compress::CrossEntropy", [scores, labels], (("ignore_index", -100),), 1)
+
+    assert loss.numpy()[1] == 0

@@ -21,6 +21,7 @@ from .backward import pull
 from .errors import BudgetError
 from .function import Function
 from .nodes import Step, Value
+from .rules.recurrent_training import kept_bytes
 from .rules.registry import RULES
 from .tape import no_grad
 
@@ -122,10 +123,14 @@ def _note(
             moved += made.nbytes
     read = sum(v.nbytes for v in given if isinstance(v, Tensor))
     rule = RULES.get(node.op)
+    gates = kept_bytes(node.op, given)
     composed = rule is None or (rule.joint is not None and node.op != "BatchNormalization")
-    costs.working.append((3 if composed else 1) * (moved + read))
+    costs.working.append((3 if composed and not gates else 1) * (moved + read) + gates)
     needs = [name in followed for name in node.inputs]
     kept = _saved(node, needs) if any(needs) else []
+    if gates and kept:
+        kept = [*kept, f"the gates of {node.label}"]
+        costs.size[kept[-1]] = gates
     costs.saved.append({costs.root.get(name, name) for name in kept if name} - constant)
     if any(needs):
         followed.update(name for name in node.outputs if name)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
-
-import numpy as np
 
 import compress_tensor as ct
 from compress_tensor import DType, InputError, ShapeError, Tensor
+from compress_tensor.eager import run
 
 from . import tape
 from .backward import pull
@@ -33,51 +31,56 @@ def check_labels(labels: Tensor, classes: int, ignore_index: int | None = None) 
         )
 
 
-def _picked(log_prob: Tensor, labels: Tensor) -> Tensor:
-    return ct.take_along_axis(log_prob, labels.unsqueeze(1), 1).squeeze(1)
-
-
 class _CrossEntropy(Function):
     """Softmax and cross-entropy in one; the gradient is probabilities minus targets."""
 
-    def __init__(self, smoothing: float, kept: Tensor | None, count: float) -> None:
+    def __init__(self, smoothing: float, ignore_index: int | None, count: float) -> None:
         super().__init__()
         self.smoothing = smoothing
-        self.kept = kept
+        self.ignore_index = ignore_index
         self.count = count
+        self.pairs: tuple[tuple[str, Any], ...] = (("smoothing", float(smoothing)),)
+        if ignore_index is not None:
+            self.pairs += (("ignore_index", ignore_index),)
 
-    def _loss(self, log_prob: Tensor, labels: Tensor) -> Tensor:
-        loss = -_picked(log_prob, labels) * (1 - self.smoothing)
-        if self.smoothing:
-            loss = loss - ct.mean(log_prob, 1) * self.smoothing
-        if self.kept is not None:
-            loss = loss * self.kept
-        return ct.sum(loss) * (1 / self.count)
+    def _composed(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss by operators that have derivatives."""
+        log_prob = ct.log_softmax(scores, 1)
+        kept = None if self.ignore_index is None else labels != self.ignore_index
+        places = labels if kept is None else ct.where(kept, labels, 0)
+        loss = ct.take_along_axis(log_prob, places.unsqueeze(1), 1).squeeze(1)
+        loss = loss * (self.smoothing - 1) - ct.mean(log_prob, 1) * self.smoothing
+        return ct.sum(loss if kept is None else ct.where(kept, loss, 0.0)) * (1 / self.count)
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Return the loss."""
-        log_prob = ct.log_softmax(scores, 1)
-        self.save(scores, labels, log_prob)
-        return self._loss(log_prob, labels)
+        self.save(scores, labels)
+        rows = run("compress::CrossEntropy", _flat(scores, labels), self.pairs)
+        return ct.sum(rows) * (1 / self.count)
 
     def vjp(self, g: Tensor) -> Any:
         """Return the gradient of the scores."""
-        scores, labels, log_prob = self.saved
+        scores, labels = self.saved
         if tape.is_grad_enabled():
-            again = pull(
-                lambda s: self._loss(ct.log_softmax(s, 1), labels), [scores], self.needs, [g]
-            )
+            again = pull(lambda s: self._composed(s, labels), [scores], self.needs, [g])
             return (again[0], None)
-        classes = scores.shape[1]
-        found = ct.exp(log_prob)
-        if self.smoothing:
-            found = found - self.smoothing / classes
-        right = ct.full(labels.shape, 1 - self.smoothing, dtype=found.dtype).unsqueeze(1)
-        found = ct.scatter(found, 1, labels.unsqueeze(1), -right, "add")
-        factor = g * (1 / self.count)
-        if self.kept is not None:
-            factor = (self.kept * factor).unsqueeze(1)
-        return (found * factor, None)
+        operands = (*_flat(scores, labels), (g * (1 / self.count)).reshape(()))
+        found = run("compress::CrossEntropyGrad", operands, self.pairs)
+        if scores.ndim == 2:
+            return (found, None)
+        outer = (scores.shape[0], *scores.shape[2:], scores.shape[1])
+        return (
+            found.reshape(outer).transpose(0, scores.ndim - 1, *range(1, scores.ndim - 1)),
+            None,
+        )
+
+
+def _flat(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (n, classes, ...) as rows of classes, and the labels in the same order."""
+    if scores.ndim == 2:
+        return scores, labels
+    last = scores.transpose(0, *range(2, scores.ndim), 1)
+    return last.reshape((labels.size, scores.shape[1])), labels.reshape((labels.size,))
 
 
 def cross_entropy(
@@ -107,15 +110,11 @@ def cross_entropy(
             f"labels of shape {list(places.shape)} do not fit scores of shape {list(scores.shape)}"
         )
     check_labels(places, scores.shape[1], ignore_index)
-    kept, count = None, float(prod(places.shape))
-    if ignore_index is not None:
-        mask = places.numpy() != ignore_index
-        count = float(mask.sum())
-        kept = ct.from_numpy(mask).astype(scores.dtype)
-        places = ct.from_numpy(np.where(mask, places.numpy(), 0))
+    ignored = 0 if ignore_index is None else int((places.numpy() == ignore_index).sum())
+    count = places.size - ignored
     if not count:
         raise InputError("the loss of no samples is not defined")
-    found: Tensor = _CrossEntropy(label_smoothing, kept, count)(scores, places)
+    found: Tensor = _CrossEntropy(label_smoothing, ignore_index, count)(scores, places)
     return found
 
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 Gradients = Sequence[Tensor | None]
 Hook = Callable[[Tensor], "Tensor | None"]
 
+#: operators that training computes otherwise: functions of operands, attributes as pairs and the
+#: number of outputs, which return None for what they do not take
+TRAINING: dict[str, Callable[[Sequence[Any], Any, int], list[Tensor] | None]] = {}
+
 _NUMBERS = itertools.count()  #: records are numbered, so that backward has a fixed order
 
 
@@ -137,6 +141,15 @@ class Edge:
         self.grad: Tensor | None = None
         self.hooks: list[Hook] = []
         self.shape = shape
+
+    def instead(
+        self, op: str, inputs: Sequence[Any], attributes: Any, outputs: int
+    ) -> list[Tensor] | None:
+        """Compute and record an operator that has a version for training, if it fits."""
+        version = TRAINING.get(op)
+        if version is None or not _STATE.enabled:
+            return None
+        return version(inputs, attributes, outputs)
 
     def ran(
         self, op: str, inputs: Sequence[Any], attributes: Any, outputs: Sequence[Tensor]

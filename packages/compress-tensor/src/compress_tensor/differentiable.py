@@ -22,6 +22,11 @@ class Edge(Protocol):
 
     grad: Any
 
+    def instead(
+        self, op: str, inputs: Sequence[Any], attributes: Any, outputs: int
+    ) -> list[Tensor] | None:
+        """Compute and take note of an operator, if training computes it otherwise."""
+
     def ran(
         self, op: str, inputs: Sequence[Any], attributes: Any, outputs: Sequence[Tensor]
     ) -> None:

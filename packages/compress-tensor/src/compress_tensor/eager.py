@@ -156,6 +156,10 @@ def run_many(
             words.append(None)
         else:
             words += (given.dtype, given.shape, given.tobytes())
+    if tape is not None:
+        other = tape.instead(op, inputs, attributes, outputs)
+        if other is not None:
+            return other
     key = tuple(words)
     plan = _PLANS.get(key)
     if plan is None:

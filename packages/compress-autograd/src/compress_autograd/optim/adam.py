@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import compress_tensor as ct
 from compress_tensor import InputError, Tensor
 
-from .optimizer import Group, Optimizer, add_, scale_
+from .optimizer import Group, Optimizer, step_kernel
 from .schedule import Schedule
 
 
@@ -42,25 +42,22 @@ class Adam(Optimizer):
         self.betas = betas
         self.eps = eps
 
-    def _direction(self, g: Tensor, kept: dict[str, Tensor]) -> Tensor:
-        """Return m' / (sqrt(v') + eps), m and v having been updated."""
+    def _change(
+        self, p: Tensor, g: Tensor, kept: dict[str, Tensor], lr: float, keep: float, decay: float
+    ) -> None:
+        """Update m and v; p = keep p - lr m' / (sqrt(v') + eps), g including decay keep p."""
         one, two = self.betas
-        m, v = kept["m"], kept["v"]
-        scale_(m, one)
-        add_(m, g * (1 - one))
-        scale_(v, two)
-        add_(v, g * g * (1 - two))
-        root = ct.sqrt(v) * (1 / (1 - two**self.steps) ** 0.5) + self.eps
-        return ct.multiply(m / root, 1 / (1 - one**self.steps))
+        root, mean = (1 - two**self.steps) ** -0.5, 1 / (1 - one**self.steps)
+        args = (lr, keep, decay, one, two, self.eps, root, mean)
+        step_kernel("adam_step", p, g, [kept["m"], kept["v"]], [float(a) for a in args])
 
     def _update(
         self, p: Tensor, g: Tensor, kept: dict[str, Tensor], lr: float, decay: float
     ) -> None:
-        if decay and self._decoupled:
-            scale_(p, 1 - lr * decay)
-        elif decay:
-            g = g + p * decay
-        add_(p, self._direction(g, kept) * -lr)
+        if self._decoupled:
+            self._change(p, g, kept, lr, 1 - lr * decay, 0.0)
+        else:
+            self._change(p, g, kept, lr, 1.0, decay)
 
 
 class AdamW(Adam):
@@ -93,9 +90,10 @@ class LAMB(Adam):
     def _update(
         self, p: Tensor, g: Tensor, kept: dict[str, Tensor], lr: float, decay: float
     ) -> None:
-        r = self._direction(g, kept)
+        r = ct.zeros(p.shape, dtype=p.dtype)
+        self._change(r, g, kept, -1.0, 1.0, 0.0)
         if decay:
             r = r + p * decay
         size, length = ct.norm(p).item(), ct.norm(r).item()
         ratio = size / length if size and length else 1.0
-        add_(p, r * (-lr * ratio))
+        ct.add(p, r * (-lr * ratio), out=p)

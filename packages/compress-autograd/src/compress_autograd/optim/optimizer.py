@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 import compress_tensor as ct
-from compress_tensor import InputError, Tensor
+from compress_tensor import DType, InputError, Tensor
+from compress_tensor.eager import kernel
 from compress_tensor.graph.graph import Array
+from compress_tensor.ops.movement import check_writable
 
 from ..tape import no_grad
 from .schedule import Schedule, constant
@@ -132,11 +134,31 @@ class Optimizer:
         self.steps = int(state["/steps"])
 
 
-def scale_(x: Tensor, factor: float) -> None:
-    """Multiply in place."""
-    ct.multiply(x, factor, out=x)
+def step_kernel(name: str, p: Tensor, g: Tensor, slots: Sequence[Tensor], args: Any) -> None:
+    """Let a kernel of libcore change a parameter and its slots in one pass.
+
+    Args:
+        name: of the kernel.
+        p: the parameter; half precision is computed in float32.
+        g: its gradient.
+        slots: of the shape and type of ``p``.
+        args: of the kernel.
+    """
+    held = [p, *slots]
+    work = [_plain(t, p.dtype) for t in held]
+    for t in held:
+        check_writable(t)
+    given = [work[0], _plain(g, p.dtype), *work[1:]]
+    none = [None] * (2 - len(held))
+    arrays = [t.numpy().reshape(-1) for t in given]
+    kernel(name, [*arrays, *none, *(t.numpy().reshape(-1) for t in work), *none], args)
+    for t, now in zip(held, work, strict=True):
+        if now is not t:
+            t.copy_(now)
 
 
-def add_(x: Tensor, other: Any) -> None:
-    """Add in place."""
-    ct.add(x, other, out=x)
+def _plain(t: Tensor, dtype: DType) -> Tensor:
+    """Return a tensor as kernels take it: itself, if it is."""
+    wide = dtype if dtype in (DType.FLOAT32, DType.FLOAT64) else DType.FLOAT32
+    t = t if t.dtype is wide else t.astype(wide)
+    return t if t.is_contiguous() else t.contiguous()

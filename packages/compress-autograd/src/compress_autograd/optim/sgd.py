@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from compress_tensor import InputError, Tensor
 
-from .optimizer import Group, Optimizer, add_, scale_
+from .optimizer import Group, Optimizer, step_kernel
 from .schedule import Schedule
 
 
@@ -46,11 +46,5 @@ class SGD(Optimizer):
     def _update(
         self, p: Tensor, g: Tensor, kept: dict[str, Tensor], lr: float, decay: float
     ) -> None:
-        if decay:
-            g = g + p * decay
-        if self.momentum:
-            v = kept["momentum"]
-            scale_(v, self.momentum)
-            add_(v, g)
-            g = g + v * self.momentum if self.nesterov else v
-        add_(p, g * -lr)
+        args = [float(lr), float(self.momentum), float(decay), int(self.nesterov)]
+        step_kernel("sgd_step", p, g, list(kept.values()), args)

@@ -9,11 +9,13 @@ from . import (
     movement,
     product,
     recurrent,
+    recurrent_training,
     reduction,
     unary,
 )
 from .registry import CONSTANT, REFUSED, RULES
 
-_LOADED = (unary, binary, reduction, product, movement, convolution, composed, recurrent)
+_LOADED = (unary, binary, reduction, product, movement, convolution, composed)
+_LOADED_LAYERS = (recurrent, recurrent_training)
 
 __all__ = ["CONSTANT", "REFUSED", "RULES"]

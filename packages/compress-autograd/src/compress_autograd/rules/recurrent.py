@@ -26,6 +26,8 @@ _ACTIVATIONS = {
     "affine": ("", (("alpha", 1.0), ("beta", 0.0))),
     "scaledtanh": ("", (("alpha", 1.0), ("beta", 0.0))),
 }
+#: activations of a direction, unless they are named
+DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 
 
 def _functions(a: Any, defaults: Sequence[str], sides: int) -> list[list[Activation]]:
@@ -140,7 +142,7 @@ def lstm(
 
         return projected, step
 
-    return _layer(a, x, (h0, c0), ("Sigmoid", "Tanh", "Tanh"), hidden, lengths, make)
+    return _layer(a, x, (h0, c0), DEFAULTS["LSTM"], hidden, lengths, make)
 
 
 @composed("GRU")
@@ -170,7 +172,7 @@ def gru(
 
         return projected, step
 
-    return _layer(a, x, (h0,), ("Sigmoid", "Tanh"), hidden, lengths, make)
+    return _layer(a, x, (h0,), DEFAULTS["GRU"], hidden, lengths, make)
 
 
 @composed("RNN")
@@ -192,4 +194,4 @@ def rnn(
 
         return projected, step
 
-    return _layer(a, x, (h0,), ("Tanh",), hidden, lengths, make)
+    return _layer(a, x, (h0,), DEFAULTS["RNN"], hidden, lengths, make)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import ShapeError
 from ...graph.graph import Array
-from .activation import sigmoid
+from .activation import log_softmax, sigmoid
 from .common import accumulated, mean, places
 from .conv import offsets, pad_spatial
 from .registry import reference
@@ -127,3 +127,55 @@ def unary_grad(V: Array, G: Array, *, function: str, alpha: float = 1.0) -> Arra
         raise ShapeError(f"function {function!r} is not one of {', '.join(SLOPES)}")
     slope = SLOPES[function](V, alpha)
     return np.where(V > 0, G, 0).astype(G.dtype) if function == "Relu" else G * slope
+
+
+def _is_kept(labels: Array, classes: int, ignore_index: int | None) -> Array:
+    """Return which labels count.
+
+    Raises:
+        ShapeError: if one is no class.
+    """
+    kept = np.ones(labels.shape, np.bool_) if ignore_index is None else labels != ignore_index
+    if ((labels < 0) | (labels >= classes))[kept].any():
+        raise ShapeError(f"a label lies outside of {classes} classes")
+    return np.asarray(kept)
+
+
+@reference("CrossEntropy", DOMAIN)
+@accumulated
+def cross_entropy(
+    scores: Array, labels: Array, *, smoothing: float = 0.0, ignore_index: int | None = None
+) -> Array:
+    """Return -(1 - smoothing) log p[label] - smoothing mean(log p) per row, p = softmax(scores).
+
+    Args:
+        scores: (n, classes).
+        labels: (n,), int64.
+        smoothing: the part of the target that is spread over all classes.
+        ignore_index: rows with this label have the loss 0.
+    """
+    kept = _is_kept(labels, scores.shape[1], ignore_index)
+    log_prob = np.asarray(log_softmax(scores, axis=1))
+    picked = np.take_along_axis(log_prob, np.where(kept, labels, 0)[:, None], 1)[:, 0]
+    share = scores.dtype.type(smoothing)
+    loss = -(1 - share) * picked - share * log_prob.mean(axis=1)
+    return np.where(kept, loss, 0).astype(scores.dtype)
+
+
+@reference("CrossEntropyGrad", DOMAIN)
+@accumulated
+def cross_entropy_grad(
+    scores: Array,
+    labels: Array,
+    factor: Array,
+    *,
+    smoothing: float = 0.0,
+    ignore_index: int | None = None,
+) -> Array:
+    """Return the gradient of `cross_entropy` times a number."""
+    classes = scores.shape[1]
+    kept = _is_kept(labels, classes, ignore_index)
+    target = np.full(scores.shape, smoothing / max(classes, 1), scores.dtype)
+    target[np.arange(len(labels))[kept], labels[kept]] += 1 - smoothing
+    found = (np.exp(log_softmax(scores, axis=1)) - target) * factor
+    return np.where(kept[:, None], found, 0).astype(scores.dtype)

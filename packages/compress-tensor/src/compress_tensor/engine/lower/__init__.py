@@ -16,6 +16,7 @@ from . import (
     pool,
     quant,
     recurrent,
+    recurrent_gradient,
     reduce,
     resize,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "pool",
     "quant",
     "recurrent",
+    "recurrent_gradient",
     "reduce",
     "resize",
 ]

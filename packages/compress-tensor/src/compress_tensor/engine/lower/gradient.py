@@ -11,7 +11,7 @@ from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View, channels_last
 from .conv import image, window
-from .matrix import floats
+from .matrix import floats, rows
 
 PIXELS = 2048  #: of a chunk, about: sums of chunks are added in their order
 
@@ -111,3 +111,17 @@ def unary_grad(ctx: Lowering, node: Node) -> None:
     out = ctx.output(node.outputs[0], ctx.like(*node.inputs))
     code = list(SLOPES).index(attributes["function"])
     ctx.elementwise("unary_grad", [*views, out], [code, float(attributes["alpha"])])
+
+
+@lower("CrossEntropy", "CrossEntropyGrad", domain=DOMAIN)
+def cross_entropy(ctx: Lowering, node: Node) -> None:
+    """Plan a loss per row, or its gradient."""
+    scores, labels, *factor = node.inputs
+    floats(ctx, scores, *factor)
+    attributes = ctx.attributes(node)
+    require(ctx.info(scores).dims[1], "no classes")
+    operands = [rows(ctx, ctx.view(scores)), ctx.view(labels), *(ctx.view(n) for n in factor)]
+    ignored = attributes["ignore_index"]
+    args = [float(attributes["smoothing"]), int(ignored is not None), int(ignored or 0)]
+    name = "cross_entropy_grad" if factor else "cross_entropy"
+    ctx.emit(name, [*operands, ctx.output(node.outputs[0])], args)

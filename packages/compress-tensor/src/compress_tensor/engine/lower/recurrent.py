@@ -18,7 +18,7 @@ from .matrix import PANEL, floats, pack, panels
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _FUNCTIONS = {"LSTM": 3, "GRU": 2, "RNN": 1}
 _DEFAULTS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
-_DIRECTIONS = {"forward": 0, "reverse": 1, "bidirectional": 2}
+DIRECTIONS = {"forward": 0, "reverse": 1, "bidirectional": 2}
 #: alpha and beta that ONNX gives an activation which names none
 _PARAMETERS = {
     "LeakyRelu": (0.01, 0.0),
@@ -28,7 +28,7 @@ _PARAMETERS = {
     "HardSigmoid": (0.2, 0.5),
     "Elu": (1.0, 0.0),
 }
-_CODES = {name.lower(): code for name, (code, _) in UNARY.items()} | {
+CODES = {name.lower(): code for name, (code, _) in UNARY.items()} | {
     "affine": 40,
     "scaledtanh": 41,
 }
@@ -42,14 +42,14 @@ def recurrent(ctx: Lowering, node: Node) -> None:
     floats(ctx, *names[:4], *names[5:])
     attributes = ctx.attributes(node)
     direction = str(attributes["direction"])
-    require(direction in _DIRECTIONS, f"direction {direction}")
+    require(direction in DIRECTIONS, f"direction {direction}")
     half = ctx.half and not any(name in ctx.quantized for name in names[1:3])
-    w, r = (_packed(ctx, name, _GATES[op], half=half) for name in names[1:3])
+    w, r = (packed_weights(ctx, name, _GATES[op], half=half) for name in names[1:3])
     layout = int(attributes["layout"])
     x = ctx.view(names[0])
     x = x.transpose((1, 0, 2)) if layout else x
     parts: list[View | None] = [ctx.contiguous(ctx.view(names[3])) if names[3] else None]
-    parts.append(_lengths(ctx, names[4]))
+    parts.append(lengths(ctx, names[4]))
     for name in names[5:7]:
         state = ctx.view(name) if name else None
         parts.append(state.transpose((1, 0, 2)) if layout and state is not None else state)
@@ -65,7 +65,7 @@ def recurrent(ctx: Lowering, node: Node) -> None:
         outputs.append(out)
     clip = attributes["clip"]
     flag = {"LSTM": "input_forget", "GRU": "linear_before_reset"}.get(op)
-    args: list[int | float] = [_DIRECTIONS[direction], float(clip or 0.0)]
+    args: list[int | float] = [DIRECTIONS[direction], float(clip or 0.0)]
     args.append(int(attributes[flag]) if flag else 0)
     args += _activations(op, attributes, 2 if direction == "bidirectional" else 1)
     args.append(ctx.info(names[2]).dims[-1])
@@ -73,7 +73,7 @@ def recurrent(ctx: Lowering, node: Node) -> None:
         ctx.emit(op.lower(), [x, w, r, *parts, *outputs], args)
 
 
-def _packed(ctx: Lowering, name: str, gates: int, *, half: bool) -> View:
+def packed_weights(ctx: Lowering, name: str, gates: int, *, half: bool) -> View:
     """Return [D, gates * H, K] packed as the right side of a product, whole panels per gate.
 
     That is float32 [D, panels, K, 16], or with ``half`` bfloat16 [D, panels, 1, pairs, 16, 2].
@@ -114,7 +114,8 @@ def _packed_now(ctx: Lowering, w: View, gates: int, *, half: bool) -> View:
     return packed
 
 
-def _lengths(ctx: Lowering, name: str) -> View | None:
+def lengths(ctx: Lowering, name: str) -> View | None:
+    """Return the lengths of sequences, if there are any."""
     if not name:
         return None
     require(ctx.info(name).dtype is DType.INT32, "type of sequence_lens")
@@ -130,7 +131,7 @@ def _activations(op: str, attributes: dict[str, Any], directions: int) -> list[i
     canonical = {name.lower(): name for name in [*UNARY, "Affine", "ScaledTanh"]}
     words: list[int | float] = []
     for name in given:
-        code = _CODES.get(name.lower())
+        code = CODES.get(name.lower())
         require((code is not None and code != 2) or name.lower() == "elu", f"activation {name}")
         assert code is not None
         alpha, beta = _PARAMETERS.get(canonical[name.lower()], (0.0, 0.0))

@@ -1,6 +1,17 @@
 """The shape rules of all operators; importing this package fills the table."""
 
-from . import attention, elementwise, generate, gradient, index, linear, movement, plane, select
+from . import (
+    attention,
+    elementwise,
+    generate,
+    gradient,
+    index,
+    linear,
+    movement,
+    plane,
+    recurrent_gradient,
+    select,
+)
 
 __all__ = [
     "attention",
@@ -11,5 +22,6 @@ __all__ = [
     "linear",
     "movement",
     "plane",
+    "recurrent_gradient",
     "select",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...backend.reference.gradient import DOMAIN, SLOPES
 from ...backend.reference.spatial import windows
+from ...dtype import DType
 from .common import require
 from .registry import Info, rule
 
@@ -59,3 +60,33 @@ def unary_grad(V: Info, G: Info, *, function: str, alpha: float = 1.0) -> Info:
     require(V.dims == G.dims and V.dtype == G.dtype, f"shapes {V.dims} and {G.dims} differ")
     require(function in SLOPES, f"function {function!r} is not one of {', '.join(SLOPES)}")
     return Info(G.dtype, G.dims)
+
+
+def _check_labels(scores: Info, labels: Info) -> None:
+    require(scores.rank == 2, f"scores must be (n, classes), not {scores.dims}")
+    require(labels.dims == scores.dims[:1], f"labels {labels.dims} do not fit {scores.dims}")
+    require(labels.dtype is DType.INT64, f"labels are int64, not {labels.dtype.label}")
+
+
+@rule("CrossEntropy", domain=DOMAIN)
+def cross_entropy(
+    scores: Info, labels: Info, *, smoothing: float = 0.0, ignore_index: int | None = None
+) -> Info:
+    """A loss per row."""
+    _check_labels(scores, labels)
+    return Info(scores.dtype, scores.dims[:1])
+
+
+@rule("CrossEntropyGrad", domain=DOMAIN)
+def cross_entropy_grad(
+    scores: Info,
+    labels: Info,
+    factor: Info,
+    *,
+    smoothing: float = 0.0,
+    ignore_index: int | None = None,
+) -> Info:
+    """As the scores."""
+    _check_labels(scores, labels)
+    require(factor.dims == (), f"the factor is one number, not {factor.dims}")
+    return Info(scores.dtype, scores.dims)

@@ -1,0 +1,74 @@
+"""LSTM, GRU and RNN in training: forward with what is kept, and back through time."""
+
+from __future__ import annotations
+
+from ...backend.reference.gradient import DOMAIN
+from ...backend.reference.recurrent_gradient import GATES
+from ...dtype import DType
+from ...graph.graph import Node
+from ..lowering import Lowering
+from ..registry import lower, require
+from ..view import View
+from .matrix import PANEL, floats, panels
+from .recurrent import CODES, DIRECTIONS, lengths, packed_weights
+
+
+def _dense(ctx: Lowering, name: str) -> View | None:
+    return ctx.contiguous(ctx.view(name)) if name else None
+
+
+@lower("RecurrentForward", domain=DOMAIN)
+def recurrent_forward(ctx: Lowering, node: Node) -> None:
+    """Plan a layer that keeps what its derivative needs as one record."""
+    names = [ctx.optional(node, i) for i in range(8)]
+    floats(ctx, *names[:4], *names[5:])
+    require(all(node.outputs), "an output is not wanted")
+    attributes = ctx.attributes(node)
+    kind = str(attributes["kind"])
+    x = ctx.view(names[0])
+    require(x.size, "no elements")
+    parts = [packed_weights(ctx, name, GATES[kind], half=False) for name in names[1:3]]
+    states = [ctx.view(name) if name else None for name in names[5:7]]
+    operands = [x, *parts, _dense(ctx, names[3]), lengths(ctx, names[4]), states[0]]
+    y, y_h, saved, *y_c = (ctx.output(name) for name in node.outputs)
+    if kind == "LSTM":
+        operands += [states[1], _dense(ctx, names[7]), y, y_h, *y_c, saved]
+    else:
+        operands += [y, y_h, saved]
+    args: list[int | float] = [DIRECTIONS[attributes["direction"]], 0.0, int(attributes["flag"])]
+    for name in attributes["activations"]:
+        args += [CODES[name], 0.0, 0.0]
+    ctx.emit(kind.lower(), operands, [*args, ctx.info(names[2]).dims[-1]])
+
+
+def _packed(ctx: Lowering, r: View) -> View:
+    """Emit the packing of [directions, k, n] as the right side of products."""
+    sides, k, n = r.shape
+    packed = ctx.temp((sides, panels(n), k, PANEL), DType.FLOAT32)
+    ctx.emit("pack_f32", [r, packed])
+    return packed
+
+
+@lower("RecurrentGrad", domain=DOMAIN)
+def recurrent_grad(ctx: Lowering, node: Node) -> None:
+    """Plan all steps back as one record."""
+    names = [ctx.optional(node, i) for i in range(7)]
+    floats(ctx, *names[:3], *names[4:])
+    require(all(node.outputs), "an output is not wanted")
+    attributes = ctx.attributes(node)
+    kind, flag = str(attributes["kind"]), int(attributes["flag"])
+    saved, r = ctx.contiguous(ctx.view(names[0])), ctx.view(names[1])
+    require(saved.size, "no elements")
+    n = r.shape[2]
+    inner = None
+    if kind == "GRU" and not flag:
+        inner = _packed(ctx, r.slice(1, 2 * n, n))
+        r = r.slice(1, 0, 2 * n)
+    grads = [ctx.view(name) if name else None for name in names[4:]]
+    operands = [saved, _packed(ctx, r), inner, _dense(ctx, names[2]), lengths(ctx, names[3])]
+    outputs = [ctx.output(name) for name in node.outputs]
+    fresh = outputs.pop() if kind == "GRU" and flag else None
+    operands += [*grads, outputs[0], fresh, *outputs[1:]]
+    args = [list(GATES).index(kind), DIRECTIONS[attributes["direction"]], flag]
+    args += [CODES[name] for name in attributes["activations"]]
+    ctx.emit("recurrent_grad", operands, [*args, n])

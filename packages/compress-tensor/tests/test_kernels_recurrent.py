@@ -1,0 +1,115 @@
+"""Recurrent layers in training against their definitions in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compress_tensor import Tensor, get_num_threads, set_num_threads
+from compress_tensor.eager import run_many
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+DEFAULTS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
+PARTS = {"LSTM": 7, "GRU": 5, "RNN": 2}
+
+
+def real(seed: int, *shape: int) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def operands(kind: str, sides: int, shape: tuple[int, int, int, int], *, full: bool) -> list[Any]:
+    """Return X, W, R, B, lengths, first states and peepholes for (time, batch, inputs, hidden)."""
+    time, batch, inputs, n = shape
+    rows = GATES[kind] * n
+    found = [real(0, time, batch, inputs), real(1, sides, rows, inputs) * 0.5]
+    found += [real(2, sides, rows, n) / n**0.5]
+    if not full:
+        return [*found, None, None, None, None, None]
+    lengths = np.random.default_rng(3).integers(0, time + 1, batch).astype(np.int32)
+    found += [real(4, sides, 2 * rows), lengths, real(5, sides, batch, n)]
+    return [
+        *found,
+        *([real(6, sides, batch, n), real(7, sides, 3 * n)] if kind == "LSTM" else [None] * 2),
+    ]
+
+
+def both(op: str, arrays: list[Any], outputs: int, attributes: Any) -> list[list[Any]]:
+    """Return results in float32 and float64."""
+    found = []
+    for dtype in (np.float32, np.float64):
+        given = [
+            None if a is None else Tensor(a.astype(dtype) if a.dtype.kind == "f" else a)
+            for a in arrays
+        ]
+        found.append([t.numpy() for t in run_many(op, given, attributes, outputs)])
+    return found
+
+
+def close(mine: Any, exact: Any) -> None:
+    scale = max(float(np.abs(exact).max(initial=0)), 1.0)
+    np.testing.assert_allclose(mine, exact, rtol=0, atol=2e-5 * scale)
+
+
+CASES = [
+    (kind, direction, flag, full, names)
+    for kind in GATES
+    for direction, flag, full, names in (
+        ("forward", 0, False, None),
+        ("reverse", 1, True, None),
+        ("bidirectional", 0, True, None),
+        ("bidirectional", 1, False, "relu"),
+    )
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("shape", [(5, 3, 4, 7), (3, 17, 20, 33)], ids=str)
+def test_forward_and_back(case: Any, shape: tuple[int, int, int, int]) -> None:
+    kind, direction, flag, full, name = case
+    sides = 2 if direction == "bidirectional" else 1
+    names = DEFAULTS[kind] * sides
+    if name is not None:
+        names[-1] = name
+    attributes = (
+        ("kind", kind), ("direction", direction), ("flag", flag), ("activations", tuple(names)),
+    )  # fmt: skip
+    given = operands(kind, sides, shape, full=full)
+    third = kind == "LSTM"
+    mine, exact = both("compress::RecurrentForward", given, 3 + third, attributes)
+    for a, b in zip(mine, exact, strict=True):
+        close(a, b)
+    grads = [real(8 + n, *mine[n].shape) if full or n == 0 else None for n in (0, 1)]
+    grads.append(real(11, *mine[1].shape) if third else None)
+    saved = exact[2].astype(np.float32)
+    back = [saved, given[2], given[7], given[4], *grads]
+    more = third or (kind == "GRU" and flag)
+    for a, b in zip(*both("compress::RecurrentGrad", back, 2 + more, attributes), strict=True):
+        close(a, b)
+
+
+@pytest.mark.parametrize("kind", GATES)
+def test_threads_and_neighbours_change_nothing(kind: str) -> None:
+    names = DEFAULTS[kind]
+    attributes = (("kind", kind), ("flag", 1), ("activations", tuple(names)))
+    given = operands(kind, 1, (6, 40, 9, 40), full=False)
+    before, found = get_num_threads(), []
+
+    def compute(rows: slice) -> list[bytes]:
+        x = [None if a is None else Tensor(a) for a in [given[0][:, rows], *given[1:]]]
+        kept = run_many("compress::RecurrentForward", x, attributes, 4 if kind == "LSTM" else 3)
+        more = [kept[2], x[2], None, None, kept[0] * 1.0]
+        count = 2 if kind == "RNN" else 3
+        back = run_many("compress::RecurrentGrad", more, attributes, count)
+        return [t.numpy()[..., :5, :].tobytes() for t in [*kept, *back]]
+
+    try:
+        for threads in (1, 2, 3, 8):
+            set_num_threads(threads)
+            found.append(compute(slice(0, 40)))
+            found.append(compute(slice(0, 5)))
+    finally:
+        set_num_threads(before)
+
+    assert all(each == found[0] for each in found)
