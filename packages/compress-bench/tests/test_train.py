@@ -224,8 +224,8 @@ def test_a_budget_of_memory_on_a_small_bert():
     """Refused without checkpointing, naming the remedy; with it the losses are the same bits."""
     graph = bert(Initial(0), Shape(4, 64, 2, 256), 64, vocabulary=100, positions=64, classes=2)
     plain = step(lambda: graph, Case(None, False), 8)
-    refused = step(lambda: graph, Case("15MB", False), 8)
-    again = step(lambda: graph, Case("15MB", True), 8)
+    refused = step(lambda: graph, Case("9MB", False), 8)
+    again = step(lambda: graph, Case("9MB", True), 8)
 
     assert "a training step needs" in refused["refused"]
     assert "checkpointing=True" in refused["refused"]

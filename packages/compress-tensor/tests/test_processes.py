@@ -304,6 +304,7 @@ def test_a_run_is_cancelled_by_another_thread():
 
 PRESS = """
 import signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
 sys.path.insert(0, {tests!r})
 from test_processes import compile, long_network
 graph, x = long_network(1500)
