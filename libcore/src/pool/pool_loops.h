@@ -3,8 +3,15 @@
 
 #include "pool/pool.h"
 
-/* 64 bytes: one zmm, two ymm or four xmm registers. */
-#define VECTOR(t) t __attribute__((vector_size(64), aligned(1), may_alias))
+/* One register: gcc 12 compares wider vectors element by element. */
+#if defined(__AVX512F__)
+enum { BYTES = 64 };
+#elif defined(__AVX2__)
+enum { BYTES = 32 };
+#else
+enum { BYTES = 16 };
+#endif
+#define VECTOR(t) t __attribute__((vector_size(BYTES), aligned(1), may_alias))
 typedef VECTOR(float) v_f32;
 typedef VECTOR(int32_t) m_f32;
 typedef VECTOR(int8_t) v_s8;
@@ -16,7 +23,7 @@ typedef VECTOR(int8_t) m_u8;
 
 /* n channels as blocks of W; the last block overlaps its neighbour.  Fewer go one by one. */
 #define BLOCKS(t, block, one)                                                    \
-    enum { W = 64 / sizeof(t) };                                                 \
+    enum { W = BYTES / sizeof(t) };                                              \
     for (int64_t i = 0; n >= W && i < n; i += W) {                               \
         const int64_t at = i + W <= n ? i : n - W;                               \
         const char *x = from + at * (int64_t)sizeof(t);                          \
