@@ -2,9 +2,9 @@
 #include "check.h"
 
 /* An operand whose last dim has stride 1, as rows of a wider matrix now and then. */
-static void add_heads(rng *r, test_case *t, role role, const int64_t *dim)
+static void add_heads(rng *r, test_case *t, role role, int32_t dtype, const int64_t *dim)
 {
-    operand *o = add_dense(t, role, F32, 4, dim);
+    operand *o = add_dense(t, role, dtype, 4, dim);
     o->tame = true;
     if (one_in(r, 2)) { /* [batch, tokens, heads, size] seen as [batch, heads, tokens, size] */
         const int64_t size = dim[3] ? dim[3] : 1, heads = dim[1] ? dim[1] : 1, tokens = dim[2] ? dim[2] : 1;
@@ -14,29 +14,39 @@ static void add_heads(rng *r, test_case *t, role role, const int64_t *dim)
     }
 }
 
-static void make_attention(rng *r, test_case *t)
+static void make(rng *r, test_case *t, int32_t dtype)
 {
     const int64_t batch = between(r, one_in(r, 9) ? 0 : 1, 2), heads = between(r, 1, 3);
     const int64_t m = one_in(r, 3) ? between(r, 0, 70) : between(r, 1, 9), n = one_in(r, 3) ? between(r, 1, 90) : between(r, 1, 17);
     const int64_t d = one_in(r, 4) ? between(r, 0, 5) : between(r, 1, 40), e = one_in(r, 4) ? between(r, 0, 5) : between(r, 1, 40);
     const int64_t q[] = {batch, heads, m, d}, k[] = {batch, heads, n, d}, v[] = {batch, heads, n, e};
     const int64_t scores[] = {batch, heads, m, n}, out[] = {batch, heads, m, e};
-    add_heads(r, t, INPUT, q);
+    add_heads(r, t, INPUT, dtype, q);
     if (one_in(r, 2))
-        add_heads(r, t, INPUT, k);
+        add_heads(r, t, INPUT, dtype, k);
     else
-        add(r, t, INPUT, F32, 4, k)->tame = true;
+        add(r, t, INPUT, dtype, 4, k)->tame = true;
     if (one_in(r, 2))
-        add_heads(r, t, INPUT, v);
+        add_heads(r, t, INPUT, dtype, v);
     else
-        add(r, t, INPUT, F32, 4, v)->tame = !one_in(r, 4);
+        add(r, t, INPUT, dtype, 4, v)->tame = !one_in(r, 4);
     if (one_in(r, 2))
         add_absent(t);
     else
         add(r, t, INPUT, F32, 4, scores)->tame = !one_in(r, 4);
-    add_heads(r, t, OUTPUT, out);
+    add_heads(r, t, OUTPUT, one_in(r, 2) ? dtype : F32, out);
     arg_int(t, between(r, 0, 2));
     arg_float(t, one_in(r, 2) ? 8.0 : 0.125);
 }
 
-const generator cases_attention[] = {{"attention_f32", make_attention}, {0, 0}};
+static void make_f32(rng *r, test_case *t)
+{
+    make(r, t, F32);
+}
+
+static void make_bf16(rng *r, test_case *t)
+{
+    make(r, t, BF16);
+}
+
+const generator cases_attention[] = {{"attention_f32", make_f32}, {"attention_bf16", make_bf16}, {0, 0}};

@@ -22,4 +22,7 @@ extern const cpr_tiles cpr_bf16_tiles_scalar, cpr_bf16_tiles_avx2, cpr_bf16_tile
 /* bfloat16 with the tiles of the instruction set in use; C is float32 or bfloat16. */
 cpr_product_kind cpr_bf16_kind(int32_t store);
 
+/* Bring B [k, n] (strides in elements) into panels [panels, pairs, 16, 2]: zeros past n and k. */
+void cpr_pack_bf16(const uint16_t *b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, uint16_t *packed);
+
 #endif

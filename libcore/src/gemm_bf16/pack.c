@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gemm_bf16/gemm_bf16.h"
+#include "vector/copy.h"
 
 /* pack_bf16: operands B [batch, taps, k, n] f32 any strides |
  *            packed bf16 [batch, panels, taps, pairs, 16, 2] contiguous.
@@ -65,6 +66,41 @@ static cpr_status run(const cpr_op *op)
     const cpr_tensor *out = op->tensor[1];
     cpr_parallel(cpr_pool_for(op->pool, cpr_elements(out) / 4), out->dim[0] * out->dim[1], 1, work, (void *)op);
     return CPR_OK;
+}
+
+/* One pair of k, n columns. */
+static void interleave(const uint16_t *even, const uint16_t *odd, int64_t n, int64_t n_stride, uint16_t *out)
+{
+    if (n == CPR_PANEL && n_stride == 1)
+        for (int j = 0; j < CPR_PANEL; j++) {
+            out[2 * j] = even[j];
+            out[2 * j + 1] = odd[j];
+        }
+    else
+        for (int64_t j = 0; j < n; j++) {
+            out[2 * j] = even[j * n_stride];
+            out[2 * j + 1] = odd[j * n_stride];
+        }
+}
+
+static void pack_panel(const uint16_t *b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, uint16_t *out)
+{
+    const int64_t pairs = k / 2, step = CPR_PANEL * 2;
+    if (n < CPR_PANEL || k % 2)
+        memset(out, 0, (size_t)((pairs + k % 2) * step) * sizeof *out);
+    if (k_stride == 1 && n_stride % 2 == 0 && (uintptr_t)b % 4 == 0) /* a pair is one word */
+        cpr_copy_in_use()->bytes[2]((const char *)b, n_stride * 2, (char *)out, step * 2, n, pairs);
+    else
+        for (int64_t i = 0; i < pairs; i++)
+            interleave(b + 2 * i * k_stride, b + (2 * i + 1) * k_stride, n, n_stride, out + i * step);
+    for (int64_t j = 0; k % 2 && j < n; j++)
+        out[pairs * step + 2 * j] = b[(k - 1) * k_stride + j * n_stride];
+}
+
+void cpr_pack_bf16(const uint16_t *b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, uint16_t *packed)
+{
+    for (int64_t j = 0; j < n; j += CPR_PANEL, packed += (k + 1) / 2 * CPR_PANEL * 2)
+        pack_panel(b + j * n_stride, k, n - j < CPR_PANEL ? n - j : CPR_PANEL, k_stride, n_stride, packed);
 }
 
 const cpr_kernel cpr_k_pack_bf16 = {"pack_bf16", check, run};

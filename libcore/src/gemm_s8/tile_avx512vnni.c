@@ -122,6 +122,8 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
     }
 
     const int8_t *b = p->b;
+    const char *ahead = p->ahead;
+    const int64_t ahead_step = p->ahead_step;
     for (int64_t t = 0; t < taps; t++) {
         const uint8_t *a[14];
         EACH_ROW a[i] = p->rows[t * MR + i];
@@ -135,6 +137,8 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
                 const __m512i ak = _mm512_set1_epi32(quad);
                 EACH_PANEL DOT(acc[i][j], ak, bk[j]);
             }
+            _mm_prefetch(ahead, _MM_HINT_T1);
+            ahead += ahead_step;
         }
         if (k < kc) {
             EACH_ROW {

@@ -34,6 +34,8 @@ typedef struct {
     bool more;               /* float: store the sums only; a later block of k goes on */
     const void *const *rows; /* [taps][rows of the tile] */
     const void *b;           /* first panel */
+    const char *ahead;       /* B of a later tile, which bf16 and int8 tiles fetch: ahead_step bytes */
+    int64_t ahead_step;      /* per unit of k; 0: of this one, nothing new */
     const void *start;       /* one 4-byte element per column, padded to whole panels; NULL: 0 */
     const float *scale;      /* int8: multiplier per column, padded; NULL: store the sums */
     const void *residual;    /* as C, added before the clip; NULL: none */

@@ -28,6 +28,7 @@
     X(rms_norm)    \
     X(group_norm)  \
     X(attention_f32) \
+    X(attention_bf16) \
     X(max_pool)    \
     X(average_pool) \
     X(gather)      \

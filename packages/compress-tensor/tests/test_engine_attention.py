@@ -74,8 +74,9 @@ def feeds_for(graph, rng, spread=1.0):
     return {name: array.astype(np.float32) for name, array in found.items()}
 
 
-def kernels_of(graph, feeds):
-    return [line.how for line in compile(graph, threads=1).report(feeds)]
+def kernels_of(graph, feeds, precision="float32"):
+    report = compile(graph, threads=1, precision=precision).report(feeds)
+    return {kernel for line in report for kernel in line.how.replace(",", " ").split()}
 
 
 CASES = [
@@ -89,17 +90,20 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
 @pytest.mark.parametrize("exported", [True, False], ids=["exported", "plain"])
-def test_the_bytes_of_the_composition(case, exported, level, rng):
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_the_bytes_of_the_composition(case, exported, precision, level, rng):
     """At each instruction set, for 1, 2, 3 and 8 threads."""
     shape = {"batch": 2, "heads": 3, "size": 20, "exported": exported, **case}
     fused, apart = network(**shape), network(**shape, apart=True)
     feeds = feeds_for(fused, rng)
-    expected = compile(apart, threads=1).run(feeds)["y"]
+    expected = compile(apart, threads=1, precision=precision).run(feeds)["y"]
+    half = precision == "bf16" and case["n"] >= 16
 
-    assert "attention_f32" in kernels_of(fused, feeds)
-    assert "attention_f32" not in kernels_of(apart, feeds)
+    assert f"attention_{'bf16' if half else 'f32'}" in kernels_of(fused, feeds, precision)
+    assert "softmax" in kernels_of(apart, feeds, precision)
     for threads in (1, 2, 3, 8):
-        assert expected.tobytes() == compile(fused, threads=threads).run(feeds)["y"].tobytes()
+        session = compile(fused, threads=threads, precision=precision)
+        assert expected.tobytes() == session.run(feeds)["y"].tobytes()
 
 
 def test_a_sample_alone(rng):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from session_networks import attention
 
 import compress_tensor
 from compress_tensor import Graph, InputError, Node, Value
@@ -164,6 +165,30 @@ def test_near_float32() -> None:
     assert 0 < noise
     # Six products, each with two operands off by 2**-9 at most, with independent signs.
     assert noise <= np.sqrt(2 * 6) * 2.0**-9
+
+
+@pytest.mark.usefixtures("best_isa")
+def test_attention_between_products() -> None:
+    """From the products that make q, k and v to the one behind: rounded once, the same bytes."""
+    rng = np.random.default_rng(8)
+    graph = attention(rng)
+    x = rng.standard_normal((3, 37, 32)).astype(np.float32)
+    session = compress_tensor.compile(graph, threads=1, precision="bf16")
+    first = session.run({"x": x})["y"]
+    how = [line.how for line in session.report({"x": x})]
+    full = compress_tensor.compile(graph).run({"x": x})["y"]
+
+    assert sum("attention_bf16" in line for line in how) == 1
+    assert [step.kernel for step, _ in session.profile({"x": x})].count("cast") == 1
+    assert 0 < np.sqrt(np.mean((first - full) ** 2) / np.mean(full**2)) < 2.0**-7
+    for level in (*LEVELS, library.isa()):
+        library.limit_isa(level)
+        for threads in (1, 3):
+            session = compress_tensor.compile(graph, threads=threads, precision="bf16")
+            alone = [session.run({"x": x[i : i + 1]})["y"] for i in range(len(x))]
+
+            assert first.tobytes() == session.run({"x": x})["y"].tobytes()
+            assert first.tobytes() == np.concatenate(alone).tobytes()
 
 
 def test_any_value_of_the_graph() -> None:

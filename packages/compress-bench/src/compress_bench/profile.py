@@ -31,6 +31,7 @@ _UNITS = {
     "gru": Unit.FP32,
     "rnn": Unit.FP32,
     "attention_f32": Unit.FP32,
+    "attention_bf16": Unit.BF16,
     "gemm_bf16": Unit.BF16,
     "conv_bf16": Unit.BF16,
     "gemm_s8": Unit.INT8,

@@ -9,6 +9,7 @@ from ...graph.graph import Node
 from ..lowering import Layout, Lowering
 from ..registry import lower
 from ..view import View, row_major, strides_in_order
+from . import half_products
 from .matrix import rows
 
 _NONE, _MULTIPLY, _DIVIDE = range(3)  #: as in libcore/src/attention/attention.h
@@ -20,15 +21,23 @@ _SIDE_BY_SIDE = (0, 2, 1, 3)
 @lower(ATTENTION, domain=DOMAIN)
 def attention(ctx: Lowering, node: Node) -> None:
     """Plan what `engine.fuse.attention` made."""
-    q, k, v = (_padded(ctx.view(name)) for name in node.inputs[:3])
+    half = half_products.is_half_attention(ctx, node)
+    q, k, v = (
+        _padded(half_products.rounded(ctx, name) if half else ctx.view(name))
+        for name in node.inputs[:3]
+    )
     keys = k.transpose((0, 1, 3, 2))
     mask = None
     if ctx.optional(node, 3):
         mask = _padded(ctx.view(node.inputs[3])).expand((*q.shape[:3], keys.shape[2]))
-    result = ctx.output(node.outputs[0], _layout(ctx, node.outputs[0]), accepts=_runs)
+    name = node.outputs[0]
+    layout = _layout(ctx, name)
+    result = half_products.rounded_result(ctx, name, layout) if half else None
+    if result is None:
+        result = ctx.output(name, layout, accepts=_runs)
     if result.size:
-        out = _padded(result)
-        ctx.emit("attention_f32", [rows(ctx, q), keys, v, mask, out], _scale(node))
+        kernel = "attention_bf16" if half else "attention_f32"
+        ctx.emit(kernel, [rows(ctx, q), keys, v, mask, _padded(result)], _scale(node))
 
 
 def _padded(view: View) -> View:

@@ -8,6 +8,7 @@ from ...graph.graph import Node
 from ..lowering import Lowering, bits_of
 from ..registry import lower, require
 from ..view import View
+from . import half_products
 from .elementwise import MOVABLE
 
 
@@ -21,7 +22,8 @@ def movable(ctx: Lowering, node: Node) -> View:
 @lower("Identity")
 def identity(ctx: Lowering, node: Node) -> None:
     """An alias."""
-    ctx.define(node.outputs[0], movable(ctx, node))
+    if not half_products.moved(ctx, node, lambda view: view):
+        ctx.define(node.outputs[0], movable(ctx, node))
 
 
 @lower("Dropout")
@@ -42,16 +44,18 @@ def dropout(ctx: Lowering, node: Node) -> None:
 def reshape(ctx: Lowering, node: Node) -> None:
     """A view, or one copy where the elements do not lie in row-major order."""
     shape = ctx.info(node.outputs[0]).dims
-    ctx.define(node.outputs[0], ctx.reshaped(movable(ctx, node), shape))
+    if not half_products.moved(ctx, node, lambda view: ctx.reshaped(view, shape)):
+        ctx.define(node.outputs[0], ctx.reshaped(movable(ctx, node), shape))
 
 
 @lower("Transpose")
 def transpose(ctx: Lowering, node: Node) -> None:
     """A view."""
-    view = movable(ctx, node)
     order = ctx.attributes(node)["perm"]
-    order = list(range(len(view.shape)))[::-1] if order is None else list(order)
-    ctx.define(node.outputs[0], view.transpose(order))
+    rank = ctx.info(node.inputs[0]).rank
+    order = list(range(rank))[::-1] if order is None else list(order)
+    if not half_products.moved(ctx, node, lambda view: view.transpose(order)):
+        ctx.define(node.outputs[0], movable(ctx, node).transpose(order))
 
 
 @lower("Expand")
