@@ -67,6 +67,37 @@ def test_slopes_of_functions(name: str) -> None:
     compare("UnaryGrad", [real(0, 50, 40) * 3, real(1, 50, 40)], function=name, alpha=1.3)
 
 
+@pytest.mark.parametrize("shape", [(7, 33, 48), (300, 5), (4, 3, 7, 9), (2, 1)], ids=str)
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_layer_normalisation(shape: tuple[int, ...], axis: int) -> None:
+    x, g = real(0, *shape) * 3 + 1, real(1, *shape)
+    rows = int(np.prod(shape[: axis % len(shape)]))
+    # With an epsilon of the size of the variance, a single element per row has a derivative too.
+    compare("LayerNormGrad", [x, g, real(2, *shape[axis:])], 3, rows, axis=axis, epsilon=0.5)
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 37), (3, 16), (9, 1), (4, 0)], ids=str)
+def test_softmax(shape: tuple[int, ...]) -> None:
+    (y,) = run_many("Softmax", [Tensor(real(0, *shape) * 3)], (), 1)
+    compare("SoftmaxGrad", [y.numpy(), real(1, *shape)], terms=max(shape[-1], 1))
+
+
+def test_rows_are_the_same_bytes_for_any_threads_and_layout() -> None:
+    x, g, scale = real(0, 37, 150, 19), real(1, 37, 19, 150), real(2, 19)
+    before, results = get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 8):
+            set_num_threads(threads)
+            moved = Tensor(g).swapaxes(1, 2)
+            found = run_many("compress::LayerNormGrad", [Tensor(x), moved, Tensor(scale)], (), 3)
+            found += run_many("compress::SoftmaxGrad", [Tensor(x), moved], (), 1)
+            results.append([each.numpy().tobytes() for each in found])
+    finally:
+        set_num_threads(before)
+
+    assert all(each == results[0] for each in results)
+
+
 def test_images_stay_channels_last_and_threads_change_nothing() -> None:
     x, scale = real(0, 40, 19, 9, 7), real(1, 19)
     before, results = get_num_threads(), []

@@ -7,6 +7,7 @@ from . import (
     composed,
     convolution,
     movement,
+    normalize,
     product,
     recurrent,
     recurrent_training,
@@ -15,7 +16,7 @@ from . import (
 )
 from .registry import CONSTANT, REFUSED, RULES
 
-_LOADED = (unary, binary, reduction, product, movement, convolution, composed)
+_LOADED = (unary, binary, reduction, product, movement, convolution, composed, normalize)
 _LOADED_LAYERS = (recurrent, recurrent_training)
 
 __all__ = ["CONSTANT", "REFUSED", "RULES"]

@@ -86,6 +86,36 @@ def batch_norm_grad(
     return (scale * inverse).reshape(wide) * inner, along, total
 
 
+@reference("LayerNormGrad", DOMAIN)
+@accumulated
+def layer_norm_grad(
+    X: Array, G: Array, scale: Array, *, axis: int = -1, epsilon: float = 1e-5
+) -> tuple[Array, Array, Array]:
+    """Return the gradients of X, scale and bias of a layer normalisation.
+
+    Args:
+        X: what was normalised.
+        G: the gradient of the result.
+        scale: of the shape of the dimensions that are normalised.
+        axis: the first of them.
+        epsilon: added to the variance.
+    """
+    axes = tuple(range(axis % X.ndim, X.ndim))
+    apart = X - mean(X, axes)
+    inverse = 1 / np.sqrt(mean(apart * apart, axes) + X.dtype.type(epsilon))
+    normal, inner = apart * inverse, G * scale
+    before = tuple(range(axis % X.ndim))
+    result = inverse * (inner - mean(inner, axes) - normal * mean(inner * normal, axes))
+    return result, (G * normal).sum(axis=before), G.sum(axis=before)
+
+
+@reference("SoftmaxGrad", DOMAIN)
+@accumulated
+def softmax_grad(Y: Array, G: Array) -> Array:
+    """Return the gradient of softmax over the last axis, whose result is Y, given that of Y."""
+    return np.asarray(Y * (G - (G * Y).sum(axis=-1, keepdims=True)))
+
+
 def _normal(x: Array) -> Array:
     return np.asarray(np.exp(x.dtype.type(-0.5) * x * x) * x.dtype.type(1 / np.sqrt(2 * np.pi)))
 

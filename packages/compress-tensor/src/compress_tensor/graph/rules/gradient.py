@@ -54,6 +54,25 @@ def batch_norm_grad(
     return Info(X.dtype, X.dims), found, found
 
 
+@rule("LayerNormGrad", domain=DOMAIN)
+def layer_norm_grad(
+    X: Info, G: Info, scale: Info, *, axis: int = -1, epsilon: float = 1e-5
+) -> tuple[Info, Info, Info]:
+    """A gradient per operand of the normalisation."""
+    require(X.dims == G.dims, f"shapes {X.dims} and {G.dims} differ")
+    require(-X.rank <= axis < X.rank, f"axis {axis} of a tensor of rank {X.rank}")
+    wanted = X.dims[axis % X.rank :]
+    require(scale.dims == wanted, f"a scale of shape {scale.dims} where {wanted} is normalised")
+    return Info(X.dtype, X.dims), Info(X.dtype, wanted), Info(X.dtype, wanted)
+
+
+@rule("SoftmaxGrad", domain=DOMAIN)
+def softmax_grad(Y: Info, G: Info) -> Info:
+    """As both operands."""
+    require(Y.dims == G.dims and Y.rank >= 1, f"shapes {Y.dims} and {G.dims} do not fit")
+    return Info(G.dtype, G.dims)
+
+
 @rule("UnaryGrad", domain=DOMAIN)
 def unary_grad(V: Info, G: Info, *, function: str, alpha: float = 1.0) -> Info:
     """As both operands."""
