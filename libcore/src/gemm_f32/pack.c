@@ -19,15 +19,6 @@ static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
     return CPR_OK;
 }
 
-static const cpr_copy_ops *copy_ops(void)
-{
-#if defined(__x86_64__)
-    return cpr_isa() >= CPR_AVX2 ? &cpr_copy_avx2 : &cpr_copy_scalar;
-#else
-    return &cpr_copy_scalar;
-#endif
-}
-
 /* One panel: n columns, at most 16. */
 static void pack_panel(const float *b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, float *out)
 {
@@ -41,7 +32,7 @@ static void pack_panel(const float *b, int64_t k, int64_t n, int64_t k_stride, i
             else
                 memcpy(out + i * CPR_PANEL, b + i * k_stride, (size_t)(n * word));
     else if (k_stride == 1)
-        copy_ops()->bytes[2]((const char *)b, n_stride * word, (char *)out, CPR_PANEL * word, n, k);
+        cpr_copy_now()->bytes[2]((const char *)b, n_stride * word, (char *)out, CPR_PANEL * word, n, k);
     else
         for (int64_t i = 0; i < k; i++)
             for (int64_t j = 0; j < n; j++)

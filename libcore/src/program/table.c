@@ -75,7 +75,8 @@
     X(cross_entropy) \
     X(cross_entropy_grad) \
     X(layer_norm_grad) \
-    X(softmax_grad)
+    X(softmax_grad) \
+    X(attention_grad_f32)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,

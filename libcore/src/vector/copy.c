@@ -112,6 +112,15 @@ static int32_t find_transposition(const cpr_dims *d)
     return -1;
 }
 
+const cpr_copy_ops *cpr_copy_now(void)
+{
+#if defined(__x86_64__)
+    return cpr_isa() >= CPR_AVX2 ? &cpr_copy_avx2 : &cpr_copy_scalar;
+#else
+    return &cpr_copy_scalar;
+#endif
+}
+
 void cpr_copy(cpr_pool *pool, const cpr_tensor *const *tensor, void *const *data)
 {
     cpr_dims d = cpr_merge(2, tensor, data);
@@ -122,11 +131,7 @@ void cpr_copy(cpr_pool *pool, const cpr_tensor *const *tensor, void *const *data
         cpr_walk_dims(pool, &d, &(cpr_elementwise){cpr_copy_row, &d.size[0], 0, CPR_GRAIN_CHEAP});
         return;
     }
-#if defined(__x86_64__)
-    const cpr_copy_ops *ops = cpr_isa() >= CPR_AVX2 ? &cpr_copy_avx2 : &cpr_copy_scalar;
-#else
-    const cpr_copy_ops *ops = &cpr_copy_scalar;
-#endif
+    const cpr_copy_ops *ops = cpr_copy_now();
     const int64_t rows = d.dim[d.rank - 1], columns = d.dim[across];
     planes p = {&d, across, (rows + SIDE - 1) / SIDE, (columns + SIDE - 1) / SIDE, ops->bytes[log_of(d.size[0])]};
     const int64_t units = p.row_blocks * p.column_blocks * (d.total / (rows * columns));

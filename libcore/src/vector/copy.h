@@ -17,6 +17,9 @@ typedef struct {
 
 extern const cpr_copy_ops cpr_copy_scalar, cpr_copy_avx2;
 
+/* The table for the instruction set in use. */
+const cpr_copy_ops *cpr_copy_now(void);
+
 /* The core that moves a row; context: int64, the bytes of an element. */
 cpr_core cpr_copy_row;
 

@@ -82,6 +82,44 @@ def test_softmax(shape: tuple[int, ...]) -> None:
     compare("SoftmaxGrad", [y.numpy(), real(1, *shape)], terms=max(shape[-1], 1))
 
 
+@pytest.mark.parametrize("scale", [{}, {"factor": 0.3}, {"divisor": 3.0}], ids=str)
+@pytest.mark.parametrize(
+    ("sizes", "mask"),
+    [
+        ((2, 9, 12, 3, 8, 5), (2, 1, 1, 12)),
+        ((1, 150, 70, 2, 24, 16), (150, 70)),
+        ((3, 40, 300, 1, 7, 33), None),
+        ((2, 0, 5, 2, 4, 4), None),
+    ],
+    ids=str,
+)
+def test_attention(sizes: tuple[int, ...], mask: Any, scale: dict[str, float]) -> None:
+    batch, queries, keys, heads, size, width = sizes
+    shapes = [(queries, size), (keys, size), (keys, width), (queries, width)]
+    arrays = [real(n, batch, a, heads, b) for n, (a, b) in enumerate(shapes)]
+    if mask is not None:
+        arrays.append(real(4, *mask))
+    compare("AttentionGrad", arrays, 3, max(queries, keys), **scale)
+
+
+def test_attention_is_the_same_bytes_for_any_threads_and_layout() -> None:
+    q, k, v, g = (real(n, 3, 130, 4, 16) for n in range(4))
+    before, results = get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 8):
+            set_num_threads(threads)
+            turned = [Tensor(a.transpose(2, 0, 3, 1).copy()).transpose(1, 3, 0, 2) for a in (k, g)]
+            found = run_many("compress::AttentionGrad", [Tensor(a) for a in (q, k, v, g)], (), 3)
+            other = run_many(
+                "compress::AttentionGrad", [Tensor(q), turned[0], Tensor(v), turned[1]], (), 3
+            )
+            results += [[each.numpy().tobytes() for each in part] for part in (found, other)]
+    finally:
+        set_num_threads(before)
+
+    assert all(each == results[0] for each in results)
+
+
 def test_rows_are_the_same_bytes_for_any_threads_and_layout() -> None:
     x, g, scale = real(0, 37, 150, 19), real(1, 37, 19, 150), real(2, 19)
     before, results = get_num_threads(), []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    attention,
     binary,
     composed,
     convolution,
@@ -17,6 +18,6 @@ from . import (
 from .registry import CONSTANT, REFUSED, RULES
 
 _LOADED = (unary, binary, reduction, product, movement, convolution, composed, normalize)
-_LOADED_LAYERS = (recurrent, recurrent_training)
+_LOADED_LAYERS = (recurrent, recurrent_training, attention)
 
 __all__ = ["CONSTANT", "REFUSED", "RULES"]
