@@ -54,6 +54,31 @@ def test_gradients_of_convolution_weights(case: Any) -> None:
     compare("ConvWeightGrad", [real(2, *shape), real(3, *y.shape)], terms=terms, **attributes)
 
 
+@pytest.mark.parametrize(
+    ("shape", "out", "attributes"),
+    [
+        ((3, 12, 9, 8), 7, {"strides": (2, 2), "pads": (1, 1, 1, 1), "output_padding": (1, 0)}),
+        ((2, 6, 5, 7), 4, {"strides": (3, 1), "group": 2, "pads": (0, 2, 1, 0)}),
+        ((2, 5, 4, 4), 6, {"strides": (4, 5)}),
+        ((2, 8, 11), 3, {"strides": (2,), "pads": (1, 2)}),
+        ((2, 4, 6, 6), 5, {"dilations": (2, 1), "strides": (2, 2)}),
+    ],
+    ids=str,
+)
+def test_transposed_convolution_with_computed_weights(
+    shape: tuple[int, ...], out: int, attributes: dict[str, Any]
+) -> None:
+    """A phase of the stride at a time, some without any weight, beside the definition."""
+    size = (3, 2)[: len(shape) - 2]
+    arrays = [real(0, *shape), real(1, shape[1], out, *size)]
+    pairs = tuple(attributes.items())
+    (wide,) = run_many("ConvTranspose", [Tensor(a.astype(np.float64)) for a in arrays], pairs, 1)
+    (found,) = run_many("ConvTranspose", [Tensor(a) for a in arrays], pairs, 1)
+
+    limit = 64 * EPSILON * float(np.abs(wide.numpy()).max())
+    np.testing.assert_allclose(found.numpy(), wide.numpy(), rtol=0, atol=limit)
+
+
 @pytest.mark.parametrize("shape", [(6, 5, 7, 3), (40, 37, 9, 8), (3, 16, 11), (9, 20)], ids=str)
 def test_batch_normalisation(shape: tuple[int, ...]) -> None:
     rows = [real(n, shape[1]) + 2 for n in range(3)]
