@@ -49,4 +49,27 @@ static void make_bf16(rng *r, test_case *t)
     make(r, t, BF16);
 }
 
-const generator cases_attention[] = {{"attention_f32", make_f32}, {"attention_bf16", make_bf16}, {0, 0}};
+static void make_attention_grad(rng *r, test_case *t)
+{
+    const int64_t batch = between(r, one_in(r, 9) ? 0 : 1, 2), heads = between(r, 1, 3);
+    const int64_t m = one_in(r, 3) ? between(r, 0, 150) : between(r, 0, 9), n = one_in(r, 3) ? between(r, 1, 150) : between(r, 1, 17);
+    const int64_t d = one_in(r, 4) ? between(r, 0, 5) : between(r, 1, 40), e = one_in(r, 4) ? between(r, 0, 5) : between(r, 1, 40);
+    const int64_t q[] = {batch, heads, m, d}, k[] = {batch, heads, n, d}, v[] = {batch, heads, n, e};
+    const int64_t scores[] = {batch, heads, m, n}, out[] = {batch, heads, m, e};
+    add_heads(r, t, INPUT, F32, q);
+    add(r, t, INPUT, F32, 4, k)->tame = true;
+    add(r, t, INPUT, F32, 4, v)->tame = !one_in(r, 4);
+    if (one_in(r, 2))
+        add_absent(t);
+    else
+        add(r, t, INPUT, F32, 4, scores)->tame = !one_in(r, 4);
+    add_heads(r, t, INPUT, F32, out);
+    add_heads(r, t, OUTPUT, F32, q);
+    add_heads(r, t, OUTPUT, F32, k);
+    add_heads(r, t, OUTPUT, F32, v);
+    arg_int(t, between(r, 0, 2));
+    arg_float(t, one_in(r, 2) ? 8.0 : 0.125);
+}
+
+const generator cases_attention[] = {
+    {"attention_f32", make_f32}, {"attention_bf16", make_bf16}, {"attention_grad_f32", make_attention_grad}, {0, 0}};

@@ -130,9 +130,45 @@ static void make_adam_step(rng *r, test_case *t)
     make_step(r, t, 7, true);
 }
 
+/* Rows whose columns have stride 1, with gaps between. */
+static operand *add_rows(rng *r, test_case *t, role role, const int64_t *dim)
+{
+    operand *o = add_dense(t, role, F32, 2, dim);
+    o->stride[1] = 1;
+    o->stride[0] = dim[1] + (one_in(r, 2) ? between(r, 1, 9) : 0);
+    if (one_in(r, 6))
+        o->stride[0] = -o->stride[0];
+    o->tame = one_in(r, 2);
+    return o;
+}
+
+static void make_layer_norm_grad(rng *r, test_case *t)
+{
+    const int64_t x[] = {between(r, 0, 40), between(r, 1, 150)}, chunk = between(r, 1, 9);
+    const int64_t partial[] = {(x[0] + chunk - 1) / chunk, 2, x[1]};
+    add_rows(r, t, INPUT, x);
+    add_rows(r, t, INPUT, x);
+    add_dense(t, INPUT, F32, 1, &x[1])->tame = true;
+    add_dense(t, OUTPUT, F32, 3, partial);
+    add_rows(r, t, OUTPUT, x);
+    for (int32_t i = 0; i < 2; i++)
+        add_dense(t, OUTPUT, F32, 1, &x[1]);
+    arg_int(t, chunk);
+    arg_float(t, 1e-5);
+}
+
+static void make_softmax_grad(rng *r, test_case *t)
+{
+    const int64_t x[] = {between(r, 0, 40), between(r, 0, 150)};
+    add_rows(r, t, INPUT, x);
+    add_rows(r, t, INPUT, x);
+    add_rows(r, t, OUTPUT, x);
+}
+
 const generator cases_grad[] = {
     {"conv_weight_grad", make_conv_weight_grad}, {"batch_norm", make_batch_norm},
     {"batch_norm_grad", make_batch_norm_grad},   {"unary_grad", make_unary_grad},
     {"sgd_step", make_sgd_step},                 {"adam_step", make_adam_step},
+    {"layer_norm_grad", make_layer_norm_grad},   {"softmax_grad", make_softmax_grad},
     {NULL, NULL},
 };

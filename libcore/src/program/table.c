@@ -74,7 +74,10 @@
     X(sgd_step) \
     X(adam_step) \
     X(cross_entropy) \
-    X(cross_entropy_grad)
+    X(cross_entropy_grad) \
+    X(layer_norm_grad) \
+    X(softmax_grad) \
+    X(attention_grad_f32)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,

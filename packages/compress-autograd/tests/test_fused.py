@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import compress_tensor as ct
-from compress_autograd import Trainable
+from compress_autograd import Trainable, grad
 from compress_tensor import Builder, DType, Graph, Node, Tensor
 from compress_tensor.eager import run
 
@@ -86,3 +86,65 @@ def test_only_linear_layers(graph, fused):
     assert [step.node.op for step in model.steps] == (["Linear"] if fused else ["MatMul", "Add"])
     found = model({"x": x})["output"].numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def _attention(form, mask):
+    """Return attention of an input (N, 2, 9, 8) with itself, times matrices that are trained."""
+    b = Builder("attention")
+    x = b.input("x", DType.FLOAT32, ("N", 2, 9, 8))
+    q, k, v = (b.matmul(x, _real(n, 8, 8).astype(np.float32)) for n in range(3))
+    k, number = b.transpose(k, perm=[0, 1, 3, 2]), np.float32(8**0.5)
+    if form == "on q":
+        q = b.mul(q, np.float32(1 / number))
+    scores = b.matmul(q, k)
+    if form == "divided":
+        scores = b.div(scores, number)
+    elif form == "multiplied":
+        scores = b.mul(np.float32(1 / number), scores)
+    if mask is not None:
+        scores = b.add(scores, mask)
+    b.output("output", b.matmul(b.softmax(scores, axis=-1), v))
+    return b.graph()
+
+
+@pytest.mark.parametrize("form", ["on q", "divided", "multiplied"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_beside_torch(form, masked):
+    """The gradients of the three matrices, with a mask that hides the last keys."""
+    torch = pytest.importorskip("torch", reason="torch is what we compare with")
+    mask = np.zeros((1, 1, 1, 9), np.float32) - 1e9 * (np.arange(9) > 6) if masked else None
+    mask = None if mask is None else mask.astype(np.float32)
+    graph, x = _attention(form, mask), _real(4, 3, 2, 9, 8).astype(np.float32)
+    model = Trainable(graph)
+    names = list(model.parameters)
+    found = _gradients(model, x)
+
+    assert "Attention" in [step.node.op for step in model.steps]
+    assert not {"Softmax", "Mul", "Div"} & {step.node.op for step in model.steps}
+    weights = [torch.tensor(graph.constants[n], requires_grad=True) for n in names]
+    q, k, v = (torch.tensor(x) @ w for w in weights)
+    seen = None if mask is None else torch.tensor(mask)
+    out = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+    (out * torch.tensor(_real(9, *out.shape).astype(np.float32))).sum().backward()
+    for name, weight in zip(names, weights, strict=True):
+        wanted = weight.grad.numpy()
+        np.testing.assert_allclose(found[name], wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_attention_that_the_kernels_do_not_take(again):
+    """A mask that is trained and second derivatives: composed rules give the same gradients."""
+    graph = _attention("divided", _real(5, 1, 1, 9, 9).astype(np.float32))
+    x, found = {"x": _real(4, 2, 2, 9, 8).astype(np.float32)}, []
+    for operators in ({}, {"Gemm": lambda node, *given: run("Gemm", given)}):
+        model = Trainable(graph, operators=operators)
+        parameters = list(model.parameters.values())
+        out = model(x)["output"]
+        gradients = grad(ct.sum(out * out), parameters, create_graph=again)
+        if again:
+            gradients = grad(sum((ct.sum(g * g) for g in gradients), ct.Tensor(0.0)), parameters)
+        found.append([g.numpy() for g in gradients])
+
+    assert len(found[0]) == 4
+    for mine, wanted in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())

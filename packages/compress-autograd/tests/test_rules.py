@@ -350,6 +350,15 @@ def test_attention() -> None:
     check("Attention", [q, k, v, None, real((2, 2, 2, 6), 5), real((2, 2, 2, 6), 6)], outputs=3)
 
 
+def test_attention_that_was_spelled_out() -> None:
+    fused = "compress.fused::Attention"
+    q, k, v = real((2, 3, 4, 5), 1), real((2, 3, 5, 6), 2), real((2, 3, 6, 7), 3)
+    check(fused, [q, k, v], factor=0.4)
+    check(fused, [q, k, v, Tensor(real((2, 1, 1, 6), 4))], divisor=2.2)
+    check(fused, [q, k, v, real((4, 6), 4)])
+    check(fused, [q[0, 0], k[0, 0], v[0, 0]])
+
+
 def test_rotary_embedding() -> None:
     cos, sin = inside((2, 3, 3), 1), inside((2, 3, 3), 2)
     check("RotaryEmbedding", [real((2, 2, 3, 6)), cos, sin])

@@ -54,6 +54,31 @@ def test_gradients_of_convolution_weights(case: Any) -> None:
     compare("ConvWeightGrad", [real(2, *shape), real(3, *y.shape)], terms=terms, **attributes)
 
 
+@pytest.mark.parametrize(
+    ("shape", "out", "attributes"),
+    [
+        ((3, 12, 9, 8), 7, {"strides": (2, 2), "pads": (1, 1, 1, 1), "output_padding": (1, 0)}),
+        ((2, 6, 5, 7), 4, {"strides": (3, 1), "group": 2, "pads": (0, 2, 1, 0)}),
+        ((2, 5, 4, 4), 6, {"strides": (4, 5)}),
+        ((2, 8, 11), 3, {"strides": (2,), "pads": (1, 2)}),
+        ((2, 4, 6, 6), 5, {"dilations": (2, 1), "strides": (2, 2)}),
+    ],
+    ids=str,
+)
+def test_transposed_convolution_with_computed_weights(
+    shape: tuple[int, ...], out: int, attributes: dict[str, Any]
+) -> None:
+    """A phase of the stride at a time, some without any weight, beside the definition."""
+    size = (3, 2)[: len(shape) - 2]
+    arrays = [real(0, *shape), real(1, shape[1], out, *size)]
+    pairs = tuple(attributes.items())
+    (wide,) = run_many("ConvTranspose", [Tensor(a.astype(np.float64)) for a in arrays], pairs, 1)
+    (found,) = run_many("ConvTranspose", [Tensor(a) for a in arrays], pairs, 1)
+
+    limit = 64 * EPSILON * float(np.abs(wide.numpy()).max())
+    np.testing.assert_allclose(found.numpy(), wide.numpy(), rtol=0, atol=limit)
+
+
 @pytest.mark.parametrize("shape", [(6, 5, 7, 3), (40, 37, 9, 8), (3, 16, 11), (9, 20)], ids=str)
 def test_batch_normalisation(shape: tuple[int, ...]) -> None:
     rows = [real(n, shape[1]) + 2 for n in range(3)]
@@ -65,6 +90,75 @@ def test_batch_normalisation(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("name", ["Relu", "Sigmoid", "Tanh", "Gelu", "GeluTanh", "Swish"])
 def test_slopes_of_functions(name: str) -> None:
     compare("UnaryGrad", [real(0, 50, 40) * 3, real(1, 50, 40)], function=name, alpha=1.3)
+
+
+@pytest.mark.parametrize("shape", [(7, 33, 48), (300, 5), (4, 3, 7, 9), (2, 1)], ids=str)
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_layer_normalisation(shape: tuple[int, ...], axis: int) -> None:
+    x, g = real(0, *shape) * 3 + 1, real(1, *shape)
+    rows = int(np.prod(shape[: axis % len(shape)]))
+    # With an epsilon of the size of the variance, a single element per row has a derivative too.
+    compare("LayerNormGrad", [x, g, real(2, *shape[axis:])], 3, rows, axis=axis, epsilon=0.5)
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 37), (3, 16), (9, 1), (4, 0)], ids=str)
+def test_softmax(shape: tuple[int, ...]) -> None:
+    (y,) = run_many("Softmax", [Tensor(real(0, *shape) * 3)], (), 1)
+    compare("SoftmaxGrad", [y.numpy(), real(1, *shape)], terms=max(shape[-1], 1))
+
+
+@pytest.mark.parametrize("scale", [{}, {"factor": 0.3}, {"divisor": 3.0}], ids=str)
+@pytest.mark.parametrize(
+    ("sizes", "mask"),
+    [
+        ((2, 9, 12, 3, 8, 5), (2, 1, 1, 12)),
+        ((1, 150, 70, 2, 24, 16), (150, 70)),
+        ((3, 40, 300, 1, 7, 33), None),
+        ((2, 0, 5, 2, 4, 4), None),
+    ],
+    ids=str,
+)
+def test_attention(sizes: tuple[int, ...], mask: Any, scale: dict[str, float]) -> None:
+    batch, queries, keys, heads, size, width = sizes
+    shapes = [(queries, size), (keys, size), (keys, width), (queries, width)]
+    arrays = [real(n, batch, a, heads, b) for n, (a, b) in enumerate(shapes)]
+    if mask is not None:
+        arrays.append(real(4, *mask))
+    compare("AttentionGrad", arrays, 3, max(queries, keys), **scale)
+
+
+def test_attention_is_the_same_bytes_for_any_threads_and_layout() -> None:
+    q, k, v, g = (real(n, 3, 130, 4, 16) for n in range(4))
+    before, results = get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 8):
+            set_num_threads(threads)
+            turned = [Tensor(a.transpose(2, 0, 3, 1).copy()).transpose(1, 3, 0, 2) for a in (k, g)]
+            found = run_many("compress::AttentionGrad", [Tensor(a) for a in (q, k, v, g)], (), 3)
+            other = run_many(
+                "compress::AttentionGrad", [Tensor(q), turned[0], Tensor(v), turned[1]], (), 3
+            )
+            results += [[each.numpy().tobytes() for each in part] for part in (found, other)]
+    finally:
+        set_num_threads(before)
+
+    assert all(each == results[0] for each in results)
+
+
+def test_rows_are_the_same_bytes_for_any_threads_and_layout() -> None:
+    x, g, scale = real(0, 37, 150, 19), real(1, 37, 19, 150), real(2, 19)
+    before, results = get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 8):
+            set_num_threads(threads)
+            moved = Tensor(g).swapaxes(1, 2)
+            found = run_many("compress::LayerNormGrad", [Tensor(x), moved, Tensor(scale)], (), 3)
+            found += run_many("compress::SoftmaxGrad", [Tensor(x), moved], (), 1)
+            results.append([each.numpy().tobytes() for each in found])
+    finally:
+        set_num_threads(before)
+
+    assert all(each == results[0] for each in results)
 
 
 def test_images_stay_channels_last_and_threads_change_nothing() -> None:

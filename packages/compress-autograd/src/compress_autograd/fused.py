@@ -1,30 +1,36 @@
 """Operators that `Trainable` runs as one where a graph spells them out: fewer passes over memory.
 
-GELU      five operators become Gelu, whose derivative is one kernel
-a linear layer    MatMul and the Add of a bias become one product that adds it as it stores
+* GELU: five operators become Gelu, whose derivative is one kernel.
+* A linear layer: MatMul and the Add of a bias become one product that adds it as it stores.
+* Attention: products, scale, mask and softmax become one kernel, which keeps no scores.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from math import prod
+from dataclasses import replace
+from math import isfinite, prod
+
+import numpy as np
 
 from compress_tensor import DType, Graph, Node, Tensor
+from compress_tensor.backend.reference.fused import DOMAIN
 from compress_tensor.eager import run
 from compress_tensor.engine.fuse import fuse
+from compress_tensor.engine.fuse.attention import number_of, spelled_out
 from compress_tensor.engine.fuse.gelu import gelu
-from compress_tensor.engine.fuse.match import Matcher
+from compress_tensor.engine.fuse.match import Bindings, Constant, Matcher
 from compress_tensor.engine.specialize import without_dead
 from compress_tensor.graph.graph import Array
 from compress_tensor.graph.rules.registry import Info
 
 from .nodes import Operator, Value, device
+from .rules.attention import OPERATOR, attend
 
-_DOMAIN = "compress.fused"
 _LINEAR = "Linear"
 #: operators that are replaced: where somebody defines one of them anew, nothing is fused
-_REPLACED = {"MatMul", "Add", "Mul", "Div", "Pow", "Erf", "Tanh", "Gelu", "Gemm"}
+_REPLACED = {"MatMul", "Add", "Mul", "Div", "Pow", "Erf", "Tanh", "Softmax", "Gelu", "Gemm"}
 
 
 def fused_nodes(
@@ -47,7 +53,7 @@ def fused_nodes(
     }
     outputs = {value.name for value in graph.outputs}
     unknown = Info(DType.FLOAT32, None)
-    nodes = fuse(graph.nodes, defaultdict(lambda: unknown), numbers, (gelu,))
+    nodes = fuse(graph.nodes, defaultdict(lambda: unknown), numbers, (gelu, _attention))
     matcher = Matcher(nodes, {}, {})
     nodes = [_linear(matcher, node, graph.constants, outputs) or node for node in nodes]
     return without_dead(nodes, outputs)
@@ -67,7 +73,46 @@ def _linear(
     if weight.ndim != 2 or bias.shape != weight.shape[1:] or bias.dtype != weight.dtype:
         return None
     names = [found[name] for name in "xwb"]
-    return Node(_LINEAR, names, node.outputs, {}, node.name, _DOMAIN)
+    return Node(_LINEAR, names, node.outputs, {}, node.name, DOMAIN)
+
+
+def _attention(matcher: Matcher, node: Node) -> Node | None:
+    """Return the attention that a product completes, or None; a factor of q scales the scores."""
+    found = spelled_out(matcher, node, _is_scale)
+    if found is None or found.attributes:
+        return found
+    scaled = matcher.first(("Mul", "q", Constant("factor")), found.inputs[0])
+    if scaled is None or not _is_scale(matcher, scaled, "factor"):
+        return found
+    factor = number_of(matcher, scaled["factor"])
+    return replace(found, inputs=[scaled["q"], *found.inputs[1:]], attributes={"factor": factor})
+
+
+def _is_scale(matcher: Matcher, found: Bindings, scale: str) -> bool:
+    number = number_of(matcher, found[scale]) if scale else 1.0
+    return isfinite(number) and number != 0.0
+
+
+def attention(node: Node, *given: Value) -> Tensor:
+    """Return attention of q (..., m, d), k (..., d, n), v (..., n, e) and perhaps a mask."""
+    operands = [device(value) for value in given]
+    q, k, v = operands[:3]
+    mask = operands[3] if len(operands) > 3 else None
+    if _is_usual(q, k, v, mask):
+        return run(OPERATOR, operands, tuple(node.attributes.items()))
+    scale = {name: float(node.attributes.get(name, 0.0)) for name in ("divisor", "factor")}
+    return attend(q, k, v, mask, **scale)
+
+
+def _is_usual(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> bool:
+    """Whether the kernels take it: batches that do not broadcast, and anything to look at."""
+    if not (2 <= q.ndim <= 4 and q.ndim == k.ndim == v.ndim and k.shape[-1]):
+        return False
+    if mask is not None:
+        scores = (*q.shape[:-1], k.shape[-1])
+        if mask.ndim > q.ndim or np.broadcast_shapes(mask.shape, scores) != scores:
+            return False
+    return q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
 
 
 def linear(node: Node, *given: Value) -> Tensor:
@@ -78,4 +123,4 @@ def linear(node: Node, *given: Value) -> Tensor:
     return run("Gemm", (rows, w, b)).reshape((*before, w.shape[1]))
 
 
-OPERATORS: Mapping[str, Operator] = {f"{_DOMAIN}::{_LINEAR}": linear}
+OPERATORS: Mapping[str, Operator] = {f"{DOMAIN}::{_LINEAR}": linear, OPERATOR: attention}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from . import (
+    attention,
     binary,
     composed,
     convolution,
     movement,
+    normalize,
     product,
     recurrent,
     recurrent_training,
@@ -15,7 +17,7 @@ from . import (
 )
 from .registry import CONSTANT, REFUSED, RULES
 
-_LOADED = (unary, binary, reduction, product, movement, convolution, composed)
-_LOADED_LAYERS = (recurrent, recurrent_training)
+_LOADED = (unary, binary, reduction, product, movement, convolution, composed, normalize)
+_LOADED_LAYERS = (recurrent, recurrent_training, attention)
 
 __all__ = ["CONSTANT", "REFUSED", "RULES"]

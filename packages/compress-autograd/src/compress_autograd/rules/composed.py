@@ -22,13 +22,18 @@ from .registry import RULES, Rule
 Body = Callable[..., Any]
 
 
+def pulled(function: Body, gs: Any, xs: Any, call: Any) -> list[Tensor | None]:
+    """Return the gradients of operands through a function that computes the operator."""
+    attributes = call.attributes
+    return pull(lambda *given: function(attributes, *given), xs, call.needs, gs)
+
+
 def composed(op: str) -> Callable[[Body], Body]:
     """Enter the rule of an operator: the function of its operands and attributes (a dict)."""
 
     def register(function: Body) -> Body:
         def back(gs: Any, xs: Any, call: Any) -> list[Tensor | None]:
-            attributes = call.attributes
-            return pull(lambda *given: function(attributes, *given), xs, call.needs, gs)
+            return pulled(function, gs, xs, call)
 
         RULES[op] = Rule(op, joint=back)
         return function
@@ -64,7 +69,6 @@ def group_norm(a: Any, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     return normal * _channels(scale, x.ndim) + _channels(bias, x.ndim)
 
 
-@composed("LayerNormalization")
 def layer_norm(a: Any, x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Any:
     """Normalise trailing dimensions."""
     axes = tuple(range(a["axis"] % x.ndim, x.ndim))

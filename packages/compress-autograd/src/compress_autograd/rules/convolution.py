@@ -49,12 +49,18 @@ def _taps(axes: Windows) -> Any:
 def input_gradient(g: Tensor, weight: Tensor, axes: Windows, group: int) -> Tensor:
     """Return the gradient of a convolution's input: another convolution, the kernel turned.
 
+    With strides it is the transposed one, which looks at each phase of the stride by itself.
+
     Args:
         g: of the result, (n, out, outputs).
         weight: (out, c / group, kernel).
         axes: of the convolution.
         group: of the convolution.
     """
+    if any(w.stride > 1 for w in axes) and all(w.dilation == 1 for w in axes):
+        extra = [(w.size + w.begin + w.end - w.reach) % w.stride for w in axes]
+        pairs = (*_numbers(axes, group), ("output_padding", tuple(extra)))
+        return run("ConvTranspose", (g, weight), pairs)
     before = [w.reach - 1 - w.begin for w in axes]
     after = [w.size - b - w.output for w, b in zip(axes, before, strict=True)]
     after = [n + w.reach - 1 for n, w in zip(after, axes, strict=True)]

@@ -44,6 +44,12 @@ def _mish(g: Tensor, x: Tensor) -> Tensor:
     return g * (t + x * (1.0 - t * t) * ct.sigmoid(x))
 
 
+def _softmax(g: Tensor, y: Tensor, *, axis: int) -> Tensor:
+    if not is_grad_enabled() and axis in (-1, y.ndim - 1):
+        return run("compress::SoftmaxGrad", (y, g))
+    return y * (g - ct.sum(g * y, axis, keepdims=True))
+
+
 def _fused(function: str, value: Tensor, g: Tensor, **attributes: Any) -> Tensor:
     """Return what one kernel computes; its own derivative is that of the formula beside it."""
     return run("compress::UnaryGrad", (value, g), (("function", function), *attributes.items()))
@@ -90,7 +96,7 @@ elementwise(
         "Softsign": lambda g, x: g / ct.square(1.0 + ct.abs(x)),
         "Gelu": _gelu,
         "Mish": _mish,
-        "Softmax": lambda g, y, *, axis: y * (g - ct.sum(g * y, axis, keepdims=True)),
+        "Softmax": _softmax,
         "LogSoftmax": lambda g, y, *, axis: g - ct.exp(y) * ct.sum(g, axis, keepdims=True),
         "Cast": lambda g, call: g.astype(call.inputs[0][1]),
         "CastLike": lambda g, call: g.astype(call.inputs[0][1]),

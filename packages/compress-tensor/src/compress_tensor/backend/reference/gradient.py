@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import ShapeError
 from ...graph.graph import Array
-from .activation import log_softmax, sigmoid
+from .activation import log_softmax, sigmoid, softmax
 from .common import accumulated, mean, places
 from .conv import offsets, pad_spatial
 from .registry import reference
@@ -84,6 +84,70 @@ def batch_norm_grad(
     count = X.size // X.shape[1]
     inner = G - (total.reshape(wide) + normal * along.reshape(wide)) / count
     return (scale * inverse).reshape(wide) * inner, along, total
+
+
+@reference("LayerNormGrad", DOMAIN)
+@accumulated
+def layer_norm_grad(
+    X: Array, G: Array, scale: Array, *, axis: int = -1, epsilon: float = 1e-5
+) -> tuple[Array, Array, Array]:
+    """Return the gradients of X, scale and bias of a layer normalisation.
+
+    Args:
+        X: what was normalised.
+        G: the gradient of the result.
+        scale: of the shape of the dimensions that are normalised.
+        axis: the first of them.
+        epsilon: added to the variance.
+    """
+    axes = tuple(range(axis % X.ndim, X.ndim))
+    apart = X - mean(X, axes)
+    inverse = 1 / np.sqrt(mean(apart * apart, axes) + X.dtype.type(epsilon))
+    normal, inner = apart * inverse, G * scale
+    before = tuple(range(axis % X.ndim))
+    result = inverse * (inner - mean(inner, axes) - normal * mean(inner * normal, axes))
+    return result, (G * normal).sum(axis=before), G.sum(axis=before)
+
+
+@reference("SoftmaxGrad", DOMAIN)
+@accumulated
+def softmax_grad(Y: Array, G: Array) -> Array:
+    """Return the gradient of softmax over the last axis, whose result is Y, given that of Y."""
+    return np.asarray(Y * (G - (G * Y).sum(axis=-1, keepdims=True)))
+
+
+@reference("AttentionGrad", DOMAIN)
+@accumulated
+def attention_grad(
+    Q: Array,
+    K: Array,
+    V: Array,
+    G: Array,
+    mask: Array | None = None,
+    *,
+    divisor: float = 0.0,
+    factor: float = 0.0,
+) -> tuple[Array, Array, Array]:
+    """Return the gradients of Q, K and V of softmax(Q K' / divisor + mask) V.
+
+    Args:
+        Q: (batch, queries, heads, size).
+        K: (batch, keys, heads, size).
+        V: (batch, keys, heads, width).
+        G: the gradient of the result, (batch, queries, heads, width).
+        mask: broadcasts to (batch, heads, queries, keys).
+        divisor: of the scores; 0: none.
+        factor: of the scores, where there is no divisor; 0: none.
+    """
+    scale = Q.dtype.type(1 / divisor if divisor else factor or 1)
+    q, k, v, g = (np.swapaxes(each, 1, 2) for each in (Q, K, V, G))
+    scores = np.matmul(q, np.swapaxes(k, 2, 3)) * scale
+    weights = np.asarray(softmax(scores if mask is None else scores + mask))
+    slope = np.matmul(g, np.swapaxes(v, 2, 3))
+    slope = scale * weights * (slope - (slope * weights).sum(axis=-1, keepdims=True))
+    found = np.matmul(slope, k), np.matmul(np.swapaxes(slope, 2, 3), q)
+    dq, dk, dv = (*found, np.matmul(np.swapaxes(weights, 2, 3), g))
+    return np.swapaxes(dq, 1, 2), np.swapaxes(dk, 1, 2), np.swapaxes(dv, 1, 2)
 
 
 def _normal(x: Array) -> Array:

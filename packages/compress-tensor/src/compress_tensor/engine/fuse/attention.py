@@ -9,6 +9,7 @@ kernel gives the bytes of the operators that it replaces.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 
 from ...backend.reference.fused import ATTENTION, DOMAIN
@@ -33,13 +34,27 @@ _MOVES = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity"})
 
 def attention(matcher: Matcher, node: Node) -> Node | None:
     """Return the fused attention that ``node``, its last product, completes, or None."""
+    return spelled_out(matcher, node, _fits)
+
+
+def spelled_out(
+    matcher: Matcher, node: Node, fits: Callable[[Matcher, Bindings, str], bool]
+) -> Node | None:
+    """Return the fused attention of the first pattern that fits.
+
+    Args:
+        matcher: the nodes.
+        node: the last product.
+        fits: whether what a pattern bound will do; its last argument is the name of the scale,
+            ``divisor`` or ``factor``, or empty.
+    """
     if node.op != "MatMul" or node.domain or not _over_last_axis(matcher, node.inputs[0]):
         return None
     for pattern, scale in _PATTERNS:
         found = matcher.first(pattern, node.outputs[0])
-        if found and _fits(matcher, found, scale):
+        if found and fits(matcher, found, scale):
             names = [found[name] for name in ("q", "k", "v", "mask") if name in found]
-            attributes = {scale: _number(matcher, found[scale])} if scale else {}
+            attributes = {scale: number_of(matcher, found[scale])} if scale else {}
             return Node(ATTENTION, names, node.outputs, attributes, node.name, DOMAIN)
     return None
 
@@ -50,7 +65,8 @@ def _over_last_axis(matcher: Matcher, name: str) -> bool:
     if node is None or node.op != "Softmax" or node.domain or matcher.readers[name] != 1:
         return False
     axis = int(node.attributes.get("axis", -1))
-    return axis in (-1, matcher.infos[name].rank - 1)
+    info = matcher.infos[name]
+    return axis == -1 or (info.shape is not None and axis == info.rank - 1)
 
 
 def _fits(matcher: Matcher, found: Bindings, scale: str) -> bool:
@@ -66,7 +82,7 @@ def _fits(matcher: Matcher, found: Bindings, scale: str) -> bool:
     if not (q.dims[:-2] == k.dims[:-2] == v.dims[:-2]) or k.dims[-1] == 0:
         return False
     if scale:
-        number = _number(matcher, found[scale])
+        number = number_of(matcher, found[scale])
         if not isfinite(number) or number == 0.0:
             return False
     return "mask" not in found or _is_mask(matcher, found["mask"], (*q.dims[:-1], k.dims[-1]))
@@ -87,7 +103,7 @@ def _is_dequantized(matcher: Matcher, name: str) -> bool:
     return node is not None and node.op == "DequantizeLinear"
 
 
-def _number(matcher: Matcher, name: str) -> float:
+def number_of(matcher: Matcher, name: str) -> float:
     """Return a constant of one element, NaN for any other."""
     value = matcher.constants[name]
     return float(value.reshape(-1)[0]) if value.size == 1 and value.ndim <= 1 else float("nan")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from math import frexp
 
 from ...backend.reference.fused import ATTENTION, DOMAIN
+from ...backend.reference.gradient import DOMAIN as GRADIENTS
 from ...graph.graph import Node
 from ..lowering import Layout, Lowering
-from ..registry import lower
+from ..registry import lower, require
 from ..view import View, row_major, strides_in_order
 from . import half_products
-from .matrix import rows
+from .matrix import floats, rows
 
 _NONE, _MULTIPLY, _DIVIDE = range(3)  #: as in libcore/src/attention/attention.h
 _RANK = 4
@@ -21,6 +22,7 @@ _SIDE_BY_SIDE = (0, 2, 1, 3)
 @lower(ATTENTION, domain=DOMAIN)
 def attention(ctx: Lowering, node: Node) -> None:
     """Plan what `engine.fuse.attention` made."""
+    floats(ctx, *node.inputs)
     half = half_products.is_half_attention(ctx, node)
     q, k, v = (
         _padded(half_products.rounded(ctx, name) if half else ctx.view(name))
@@ -38,6 +40,20 @@ def attention(ctx: Lowering, node: Node) -> None:
     if result.size:
         kernel = "attention_bf16" if half else "attention_f32"
         ctx.emit(kernel, [rows(ctx, q), keys, v, mask, _padded(result)], _scale(node))
+
+
+@lower("AttentionGrad", domain=GRADIENTS)
+def attention_grad(ctx: Lowering, node: Node) -> None:
+    """Plan the way back, whose operands have tokens before heads."""
+    floats(ctx, *node.inputs)
+    require(len(node.outputs) == 3 and all(node.outputs), "an output is not wanted")
+    given = [ctx.view(name).transpose(_SIDE_BY_SIDE) for name in node.inputs[:4]]
+    outs = [ctx.output(name).transpose(_SIDE_BY_SIDE) for name in node.outputs]
+    q, k, v, g = given
+    mask = None
+    if ctx.optional(node, 4):
+        mask = _padded(ctx.view(node.inputs[4])).expand((*q.shape[:3], k.shape[2]))
+    ctx.emit("attention_grad_f32", [rows(ctx, q), k, v, mask, rows(ctx, g), *outs], _scale(node))
 
 
 def _padded(view: View) -> View:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,19 +99,19 @@ def conv(ctx: Lowering, node: Node) -> None:
         out = ctx.output(done.output, channels_last, View.is_channels_last)
     if out.size:
         if half:
-            rows = _bias(ctx, bias_name, done.bias, groups)
+            rows = bias_rows(ctx, bias_name, done.bias, groups)
             _half(ctx, node, w, groups, rows, done, out)
         elif depthwise:
-            x, rows = ctx.view(node.inputs[0]), _bias(ctx, bias_name, done.bias, 0)
+            x, rows = ctx.view(node.inputs[0]), bias_rows(ctx, bias_name, done.bias, 0)
             _depthwise(ctx, node.inputs[1], image(x), w, rows, done, image(out))
         else:
             x, packed = ctx.view(node.inputs[0]), packed_kernel(ctx, node.inputs[1], groups)
-            rows = _bias(ctx, bias_name, done.bias, groups)
+            rows = bias_rows(ctx, bias_name, done.bias, groups)
             dense(ctx, image(x), packed, w, groups, rows, done, image(out))
     done.finish(ctx)
 
 
-def _bias(ctx: Lowering, name: str, known: Array | None, groups: int) -> View | None:
+def bias_rows(ctx: Lowering, name: str, known: Array | None, groups: int) -> View | None:
     """Return the bias, padded to whole panels per group (groups 0: as it is)."""
     if known is not None:
         return ctx.constant(pad_bias(known, groups) if groups else known)
@@ -140,7 +139,7 @@ def _depthwise(
     else:
         rows = kernel.reshape(kernel.shape[0], -1).T
         packed = ctx.packed(name, "depthwise", lambda: np.ascontiguousarray(rows))
-    operands = [_channels_last(ctx, x), packed, bias, out]
+    operands = [in_channels_last(ctx, x), packed, bias, out]
     ctx.emit("depthwise_f32", operands, [*w.words(), done.low, done.high])
 
 
@@ -180,7 +179,8 @@ def _framed_half(ctx: Lowering, x: View, w: Window) -> tuple[View, Window]:
     return frame, Window(w.kernel, w.strides, (0, 0, 0, 0), w.dilations)
 
 
-def _channels_last(ctx: Lowering, view: View) -> View:
+def in_channels_last(ctx: Lowering, view: View) -> View:
+    """Return an image with its channels side by side, copied if they are not."""
     return view if view.is_channels_last() else ctx.contiguous(view, channels_last)
 
 
@@ -197,7 +197,11 @@ def packed_kernel(ctx: Lowering, name: str, groups: int) -> View:
     if kernel is not None:
         wide = kernel if kernel.ndim == 4 else kernel[:, :, None]
         return ctx.packed(name, ("conv", groups), lambda: pack_kernel(wide, groups))
-    view = image(ctx.view(name))
+    return packed_view(ctx, image(ctx.view(name)), groups)
+
+
+def packed_view(ctx: Lowering, view: View, groups: int) -> View:
+    """Pack a computed kernel [OC, IC, KH, KW] by records."""
     oc, ic, kh, kw = view.shape
     split = ctx.reshaped(view, (groups, oc // groups, ic, kh * kw)).transpose((0, 3, 2, 1))
     rows = ctx.reshaped(split, (groups, kh * kw * ic, oc // groups))
@@ -232,7 +236,7 @@ def dense(
     """Emit a convolution of images as a product or through window pointers."""
     residual = None
     if done.residual:
-        residual = _channels_last(ctx, image(ctx.view(done.residual)))
+        residual = in_channels_last(ctx, image(ctx.view(done.residual)))
     if x.shape[1] <= FEW_CHANNELS and groups == 1 and not is_plain(w, groups):
         x, w = _written_padding(ctx, x, w)
     _products(ctx, "f32", x, packed, w, groups, bias, residual, done, out)
@@ -254,7 +258,7 @@ def _products(
     plain = is_plain(w, groups)
     if plain:
         x, w = sampled(x, w, out)
-    x = _channels_last(ctx, x)
+    x = in_channels_last(ctx, x)
     if plain and x.shape[2:] == out.shape[2:]:
         flat = [pixels_as_rows(x), pixels_as_rows(out)]
         added = None if residual is None else pixels_as_rows(residual)
@@ -276,103 +280,3 @@ def _written_padding(ctx: Lowering, x: View, w: Window) -> tuple[View, Window]:
     frame = ctx.temp((n, c, height + top + bottom, width + left + right), x.dtype, channels_last)
     pad_constant(ctx, x, frame, [0, 0, top, left], [0, 0, bottom, right], bits_of(0.0, x.dtype))
     return frame, Window(w.kernel, w.strides, (0, 0, 0, 0), w.dilations)
-
-
-@lower("ConvTranspose")
-def conv_transpose(ctx: Lowering, node: Node) -> None:
-    """Plan a transposed convolution as one ordinary convolution per phase of the stride.
-
-    Output y reads input i where y + pad = i * stride + k: the outputs with equal
-    (y + pad) mod stride use the same kernel positions, and lie stride apart in memory.
-    """
-    floats(ctx, *node.inputs)
-    x, weights = ctx.view(node.inputs[0]), ctx.value(node.inputs[1])
-    require(len(x.shape) in (3, 4), f"{len(x.shape) - 2}-D convolution")
-    require(weights is not None, "computed weights")
-    assert weights is not None
-    attributes = ctx.attributes(node)
-    groups = int(attributes["group"])
-    bias_name = ctx.optional(node, 2)
-    bias = ctx.value(bias_name) if bias_name else None
-    require(bias is not None or not bias_name, "computed bias")
-    kernel = _as_forward(weights if weights.ndim == 4 else weights[:, :, None], groups)
-    size = ctx.info(node.outputs[0]).dims[2:]
-    strides, pads, dilations = _transposed_window(attributes, x.shape[2:], weights.shape[2:], size)
-    kernel = _spread(kernel, dilations)
-    done = absorb(ctx, node.outputs[0], 1, bias, residual=False)
-    out = image(ctx.output(done.output, channels_last, View.is_channels_last))
-    source = _channels_last(ctx, image(x))
-    rows = _bias(ctx, "", done.bias, groups)
-    for phase_h in range(strides[0]):
-        for phase_w in range(strides[1]):
-            phases = (phase_h, phase_w)
-            target, first = out, [0, 0]
-            for axis in (0, 1):
-                # y = start + stride * t, and i = first + t - j for kernel position j of the phase
-                start = (phases[axis] - pads[axis]) % strides[axis]
-                first[axis] = (start + pads[axis]) // strides[axis]
-                count = max(-(-(out.shape[2 + axis] - start) // strides[axis]), 0)
-                target = target.slice(2 + axis, start, count, strides[axis])
-            part = kernel[:, :, phase_h :: strides[0], phase_w :: strides[1]][:, :, ::-1, ::-1]
-            if not target.size:
-                continue
-            if 0 in part.shape:
-                part = np.zeros((*kernel.shape[:2], 1, 1), np.float32)
-            lengths = part.shape[2:]
-            reach = (lengths[0] - 1 - first[0], lengths[1] - 1 - first[1])
-            # What is read past the end of the image, negative if its end is not needed.
-            past = (
-                target.shape[2] + lengths[0] - 1 - reach[0] - source.shape[2],
-                target.shape[3] + lengths[1] - 1 - reach[1] - source.shape[3],
-            )
-            w = Window((lengths[0], lengths[1]), (1, 1), (*reach, *past), (1, 1))
-            packed = ctx.packed(
-                node.inputs[1],
-                ("transposed", groups, *strides, *dilations, *phases),
-                partial(pack_kernel, part, groups),
-            )
-            dense(ctx, source, packed, w, groups, rows, done, target)
-    done.finish(ctx)
-
-
-def _as_forward(weights: Array, groups: int) -> Array:
-    """Return [C, OC / groups, KH, KW] as [OC, C / groups, KH, KW]."""
-    c, oc, kh, kw = weights.shape
-    split = weights.reshape(groups, c // groups, oc, kh, kw).transpose(0, 2, 1, 3, 4)
-    return np.ascontiguousarray(split.reshape(groups * oc, c // groups, kh, kw))
-
-
-def _spread(kernel: Array, dilations: tuple[int, int]) -> Array:
-    """Return a dilated kernel with its zeros written out."""
-    if dilations == (1, 1):
-        return kernel
-    oc, ic, kh, kw = kernel.shape
-    size = ((kh - 1) * dilations[0] + 1, (kw - 1) * dilations[1] + 1)
-    spread = np.zeros((oc, ic, *size), np.float32)
-    spread[:, :, :: dilations[0], :: dilations[1]] = kernel
-    return spread
-
-
-def _transposed_window(
-    attributes: dict[str, Attribute],
-    size: tuple[int, ...],
-    kernel: tuple[int, ...],
-    out: tuple[int, ...],
-) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """Return strides, pads at the start, and dilations; 1-D ones get a first dimension."""
-    rank = len(size)
-    strides = list(attributes.get("strides") or [1] * rank)
-    dilations = list(attributes.get("dilations") or [1] * rank)
-    pads = list(attributes.get("pads") or [0] * (2 * rank))[:rank]
-    extra = list(attributes.get("output_padding") or [0] * rank)
-    auto = attributes.get("auto_pad", "NOTSET")
-    if auto.startswith("SAME") or attributes.get("output_shape"):
-        for i in range(rank):
-            full = strides[i] * (size[i] - 1) + extra[i] + (kernel[i] - 1) * dilations[i] + 1
-            total = max(full - out[i], 0) if auto.startswith("SAME") else full - out[i]
-            pads[i] = total // 2 if auto == "SAME_UPPER" else total - total // 2
-    elif auto == "VALID":
-        pads = [0] * rank
-    if rank == 1:
-        strides, dilations, pads = [1, *strides], [1, *dilations], [0, *pads]
-    return (strides[0], strides[1]), (pads[0], pads[1]), (dilations[0], dilations[1])

@@ -13,6 +13,7 @@ from ..view import View, channels_last
 from .conv import image, window
 from .matrix import floats, rows
 
+ELEMENTS = 1 << 15  #: of a chunk of rows, about
 PIXELS = 2048  #: of a chunk, about: sums of chunks are added in their order
 
 
@@ -100,6 +101,40 @@ def batch_norm_grad(ctx: Lowering, node: Node) -> None:
     more = [ctx.output(name) for name in node.outputs[1:]]
     operands = [x, g, *rows, _partial(ctx, x, chunk), _four(out), *more]
     ctx.emit("batch_norm_grad", operands, [chunk])
+
+
+def _rows(ctx: Lowering, view: View, n: int) -> View:
+    """Return a tensor as rows of n dense elements."""
+    return rows(ctx, ctx.reshaped(view, (view.size // n, n)))
+
+
+@lower("LayerNormGrad", domain=DOMAIN)
+def layer_norm_grad(ctx: Lowering, node: Node) -> None:
+    """Plan all three gradients in one pass over memory."""
+    floats(ctx, *node.inputs)
+    require(len(node.outputs) == 3 and all(node.outputs), "an output is not wanted")
+    x, g, scale = (ctx.view(name) for name in node.inputs)
+    require(x.size, "no elements")
+    n = scale.size
+    chunk = max(ELEMENTS // n, 1)
+    outs = [ctx.output(name) for name in node.outputs]
+    partial = ctx.temp((-(-x.size // n // chunk), 2, n), DType.FLOAT32)
+    flat = [ctx.reshaped(view, (n,)) for view in (ctx.contiguous(scale), *outs[1:])]
+    operands = [_rows(ctx, x, n), _rows(ctx, g, n), flat[0], partial]
+    operands += [ctx.reshaped(outs[0], (x.size // n, n)), *flat[1:]]
+    ctx.emit("layer_norm_grad", operands, [chunk, float(ctx.attributes(node)["epsilon"])])
+
+
+@lower("SoftmaxGrad", domain=DOMAIN)
+def softmax_grad(ctx: Lowering, node: Node) -> None:
+    """Plan the derivative of softmax over the last axis."""
+    floats(ctx, *node.inputs)
+    y, g = (ctx.view(name) for name in node.inputs)
+    out = ctx.output(node.outputs[0])
+    if out.size:
+        n = out.shape[-1]
+        target = ctx.reshaped(out, (out.size // n, n))
+        ctx.emit("softmax_grad", [_rows(ctx, y, n), _rows(ctx, g, n), target], [])
 
 
 @lower("UnaryGrad", domain=DOMAIN)

@@ -54,6 +54,50 @@ def batch_norm_grad(
     return Info(X.dtype, X.dims), found, found
 
 
+@rule("LayerNormGrad", domain=DOMAIN)
+def layer_norm_grad(
+    X: Info, G: Info, scale: Info, *, axis: int = -1, epsilon: float = 1e-5
+) -> tuple[Info, Info, Info]:
+    """A gradient per operand of the normalisation."""
+    require(X.dims == G.dims, f"shapes {X.dims} and {G.dims} differ")
+    require(-X.rank <= axis < X.rank, f"axis {axis} of a tensor of rank {X.rank}")
+    wanted = X.dims[axis % X.rank :]
+    require(scale.dims == wanted, f"a scale of shape {scale.dims} where {wanted} is normalised")
+    return Info(X.dtype, X.dims), Info(X.dtype, wanted), Info(X.dtype, wanted)
+
+
+@rule("SoftmaxGrad", domain=DOMAIN)
+def softmax_grad(Y: Info, G: Info) -> Info:
+    """As both operands."""
+    require(Y.dims == G.dims and Y.rank >= 1, f"shapes {Y.dims} and {G.dims} do not fit")
+    return Info(G.dtype, G.dims)
+
+
+@rule("AttentionGrad", domain=DOMAIN)
+def attention_grad(
+    Q: Info,
+    K: Info,
+    V: Info,
+    G: Info,
+    mask: Info | None = None,
+    *,
+    divisor: float = 0.0,
+    factor: float = 0.0,
+) -> tuple[Info, Info, Info]:
+    """A gradient per operand, tokens before heads."""
+    q, k, v, g = (each.dims for each in (Q, K, V, G))
+    require(len(q) == len(k) == len(v) == len(g) == 4, f"ranks of {q}, {k}, {v} and {g}")
+    fits = q[0] == k[0] == v[0] == g[0] and q[2:] == k[2:] and v[2:] == g[2:]
+    fits = fits and q[1:3] == g[1:3] and k[1:3] == v[1:3] and k[1] >= 1
+    require(fits, f"queries {q}, keys {k}, values {v} and a gradient {g} do not fit")
+    if mask is not None:
+        scores, have = (q[0], q[2], q[1], k[1]), mask.dims
+        wide = (1,) * (4 - len(have)) + have
+        good = len(wide) == 4 and all(n in (1, m) for n, m in zip(wide, scores, strict=True))
+        require(good, f"a mask of shape {have} does not fit scores of {scores}")
+    return Info(Q.dtype, q), Info(K.dtype, k), Info(V.dtype, v)
+
+
 @rule("UnaryGrad", domain=DOMAIN)
 def unary_grad(V: Info, G: Info, *, function: str, alpha: float = 1.0) -> Info:
     """As both operands."""
