@@ -160,7 +160,8 @@ static void add_output(const cpr_cells *s, int64_t b, int64_t time, float *dh)
     const cpr_tensor *t = cpr_recurrent_operand(s->op, DY);
     if (!t)
         return;
-    const float *from = (const float *)s->op->data[DY] + time * t->stride[0] + s->side * t->stride[1] + b * t->stride[2];
+    const float *from = (const float *)s->op->data[DY] + time * t->stride[0] + s->side * t->stride[1] +
+                        (s->first + b) * t->stride[2];
     if (t->stride[3] == 1) {
         s->ops->sum(s->H, from, dh);
         return;
@@ -184,7 +185,7 @@ static void back_rows(void *context, int64_t begin, int64_t end, int32_t worker)
     for (int64_t b = begin; b < end; b++) {
         float *dz = s->gates + b * w->dz_step, *dh = s->h + b * s->state_step, *dc = s->c + b * s->state_step;
         float *work = s->extra + b * s->state_step;
-        const int64_t time = cpr_cell_time(s, b, s->step), row = time * s->B + b;
+        const int64_t time = cpr_cell_time(s, b, s->step), row = time * s->batch + s->first + b;
         const float *saved = s->saved + row * s->saved_row;
         float *fresh = w->fresh ? w->fresh + row * n : NULL;
         if (!cpr_cell_active(s, b, s->step)) {
@@ -229,7 +230,7 @@ static void take_side(backward *w, int64_t side)
 {
     cpr_cells *s = &w->cells;
     const cpr_op *op = s->op;
-    const int64_t rows = s->T * s->B, panels = s->S / CPR_PANEL;
+    const int64_t rows = s->T * s->batch, panels = s->S / CPR_PANEL;
     const bool two = cpr_recurrent_operand(op, CANDIDATE) != NULL;
     s->side = (int32_t)side;
     s->reverse = op->args[DIRECTION] == 1 || side == 1;
@@ -246,20 +247,25 @@ static void take_side(backward *w, int64_t side)
         w->slope[i] = s->ops->slope[slope_of(op->args[FUNCTIONS + side * activations[s->kind] + i])];
 }
 
-static cpr_status run(const cpr_op *op)
+static backward backward_of(const cpr_op *op, int64_t first, int64_t count)
 {
     const int64_t kind = op->args[KIND], H = op->args[op->n_args - 1], *dim = op->tensor[SAVED]->dim;
     const cpr_tensor *lengths = cpr_recurrent_operand(op, LENGTHS);
-    backward w = {.cells = {.op = op, .ops = CPR_PICK(cpr_recurrent), .kind = (int32_t)kind, .T = dim[1], .B = dim[2],
-                            .H = H, .G = gates[kind], .D = dim[0], .S = (H + CPR_PANEL - 1) / CPR_PANEL * CPR_PANEL,
-                            .state_step = cpr_recurrent_row(H, 4), .product = cpr_f32_kind(),
-                            .flag = op->args[FLAG] != 0, .lengths = lengths ? op->data[LENGTHS] : NULL,
-                            .length_step = lengths ? lengths->stride[0] : 0, .saved_row = dim[3]},
-                  .dz_step = cpr_recurrent_row(gates[kind] * H, 4)};
+    const int64_t length_step = lengths ? lengths->stride[0] : 0;
+    return (backward){
+        .cells = {.op = op, .ops = CPR_PICK(cpr_recurrent), .kind = (int32_t)kind, .T = dim[1], .B = count,
+                  .H = H, .G = gates[kind], .D = dim[0], .first = first, .batch = dim[2],
+                  .S = (H + CPR_PANEL - 1) / CPR_PANEL * CPR_PANEL, .state_step = cpr_recurrent_row(H, 4),
+                  .product = cpr_f32_kind(), .flag = op->args[FLAG] != 0,
+                  .lengths = lengths ? (const int32_t *)op->data[LENGTHS] + first * length_step : NULL,
+                  .length_step = length_step, .saved_row = dim[3]},
+        .dz_step = cpr_recurrent_row(gates[kind] * H, 4)};
+}
+
+static void run_part(const cpr_op *op, int64_t first, int64_t count)
+{
+    backward w = backward_of(op, first, count);
     cpr_cells *s = &w.cells;
-    const cpr_status status = cpr_recurrent_lengths(s, name);
-    if (status || s->B == 0)
-        return status;
     s->gates = (float *)op->scratch;
     s->h = s->gates + s->B * w.dz_step;
     s->c = s->h + s->B * s->state_step;
@@ -273,6 +279,17 @@ static cpr_status run(const cpr_op *op)
         cpr_recurrent_write(s, DH, s->h);
         cpr_recurrent_write(s, DC, s->c);
     }
+}
+
+static cpr_status run(const cpr_op *op)
+{
+    const backward w = backward_of(op, 0, op->tensor[SAVED]->dim[2]);
+    const cpr_cells *s = &w.cells;
+    const cpr_status status = cpr_recurrent_lengths(s, name);
+    if (status || s->B == 0)
+        return status;
+    const double work = (double)s->T * (double)s->B * (double)s->H * (double)(s->D * s->G * s->H);
+    cpr_recurrent_over(op, s->B, (int64_t)(work < 1e15 ? work : 1e15) / s->product.speed, run_part);
     return CPR_OK;
 }
 
