@@ -73,9 +73,9 @@ static bool measure(sizes *z, int64_t G, int64_t B, int64_t I, int64_t H, int64_
     /* A row of halves is no longer than one of floats. */
     if (__builtin_mul_overflow(z->rows, G * z->S + z->input_step + wide, &floats) ||
         __builtin_mul_overflow(3 * B, z->state_step, &states) || __builtin_add_overflow(floats, states, &floats) ||
-        floats > INT64_MAX / 1024)
+        __builtin_add_overflow(floats, G * z->S, &floats) || floats > INT64_MAX / 1024)
         return false;
-    z->halves = z->rows * (G * z->S + z->input_step) + states;
+    z->halves = z->rows * (G * z->S + z->input_step) + states + G * z->S;
     *bytes = floats * (int64_t)sizeof(float);
     return true;
 }
@@ -151,26 +151,36 @@ void cpr_recurrent_write(const cpr_cells *s, int32_t i, const float *from)
     }
 }
 
+/* What every row of gates begins with: the sums of both biases. */
+static void add_biases(const cpr_cells *s)
+{
+    const int64_t H = s->H;
+    memset(s->start, 0, (size_t)(s->G * s->S) * sizeof *s->start);
+    for (int64_t g = 0; s->bias && g < s->G; g++) {
+        const float *own = s->bias + g * H, *recurrent = own + s->G * H;
+        /* gru with linear_before_reset multiplies the candidate's recurrent bias by r. */
+        const bool both = s->kind != CPR_GRU || !s->flag || g < 2;
+        for (int64_t j = 0; j < H; j++)
+            s->start[g * s->S + j] = both ? own[j] + recurrent[j] : own[j];
+    }
+}
+
 /* Inputs and biases of `steps` steps from `first` on, and the products of both. */
 static void project(const cpr_cells *s, int64_t first, int64_t steps)
 {
     const cpr_tensor *x = s->op->tensor[X];
-    const int64_t width = s->G * s->S, H = s->H;
+    const int64_t width = s->G * s->S, apart = step_of(x, 2);
     for (int64_t row = 0; row < steps * s->B; row++) {
         const int64_t step = first + row / s->B, b = row % s->B;
         const float *from = (const float *)s->op->data[X] + cpr_cell_time(s, b, step) * step_of(x, 0) +
                             (s->first + b) * step_of(x, 1);
-        for (int64_t k = 0; k < s->I; k++)
-            s->inputs[row * s->input_step + k] = from[k * step_of(x, 2)];
-        memset(s->gates + row * width, 0, (size_t)width * sizeof(float));
-        for (int64_t g = 0; s->bias && g < s->G; g++) {
-            float *gate = s->gates + row * width + g * s->S;
-            const float *own = s->bias + g * H, *recurrent = own + s->G * H;
-            /* gru with linear_before_reset multiplies the candidate's recurrent bias by r. */
-            const bool both = s->kind != CPR_GRU || !s->flag || g < 2;
-            for (int64_t j = 0; j < H; j++)
-                gate[j] = both ? own[j] + recurrent[j] : own[j];
-        }
+        float *to = s->inputs + row * s->input_step;
+        if (apart == 1)
+            memcpy(to, from, (size_t)s->I * sizeof *to);
+        else
+            for (int64_t k = 0; k < s->I; k++)
+                to[k] = from[k * apart];
+        memcpy(s->gates + row * width, s->start, (size_t)width * sizeof *to);
     }
     cpr_recurrent_product(s, s->inputs, s->input_step, &s->w, 0, width / CPR_PANEL, s->gates, width, steps * s->B);
 }
@@ -190,6 +200,7 @@ static void write_step(const cpr_cells *s, int32_t i, int64_t step)
 
 static void run_side(cpr_cells *s, const layout *l)
 {
+    add_biases(s);
     cpr_recurrent_read(s, H0, s->h);
     cpr_recurrent_read(s, l->c0, s->c);
     for (int64_t first = 0; first < s->T; first += s->chunk) {
@@ -228,6 +239,7 @@ static void take_scratch(cpr_cells *s)
     s->h = s->inputs + z.rows * z.input_step;
     s->c = s->h + s->B * z.state_step;
     s->extra = s->c + s->B * z.state_step;
+    s->start = s->extra + s->B * z.state_step;
     s->halves = (uint16_t *)(s->gates + z.halves);
 }
 

@@ -71,6 +71,7 @@ typedef struct {
     const int32_t *lengths;                       /* of these sequences, NULL: all T */
     int64_t length_step;
     float *gates, *inputs, *h, *c, *extra;        /* scratch: chunk B rows, then B rows */
+    float *start;                                 /* scratch: what a row of gates begins with */
     uint16_t *halves;                             /* scratch: rows of a product, rounded */
     int64_t step;                                 /* now */
     float *saved;                                 /* of this direction, [T][B][parts H]; NULL: nothing */
