@@ -118,6 +118,10 @@ static void make_recurrent_grad(rng *r, test_case *t)
     add_optional(r, t, OUTPUT, 3, state, false);
     if (kind == 0)
         add_optional(r, t, OUTPUT, 3, state, false);
+    else
+        add_absent(t);
+    const int64_t sums[] = {D, B, G * H + (kind == 1 && flag ? H : 0)};
+    add_optional(r, t, OUTPUT, 3, sums, true);
     arg_int(t, kind);
     arg_int(t, direction);
     arg_int(t, flag);

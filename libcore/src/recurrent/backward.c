@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { SAVED, R, CANDIDATE, P, LENGTHS, DY, DY_H, DY_C, DZ, DFRESH, DH, DC, OPERANDS };
+enum { SAVED, R, CANDIDATE, P, LENGTHS, DY, DY_H, DY_C, DZ, DFRESH, DH, DC, SUMS, OPERANDS };
 enum { KIND, DIRECTION, FLAG, FUNCTIONS, LIMIT = 1 << 28 };
 
 static const char name[] = "recurrent_grad";
@@ -23,7 +23,8 @@ typedef struct {
     cpr_cells cells;
     slope *slope[3];
     cpr_recurrent_weights candidate; /* gru without linear_before_reset */
-    float *dz, *fresh;               /* of this direction */
+    float *dz, *fresh, *sums;        /* of this direction; sums, fresh may be NULL */
+    int64_t sums_step;               /* from sequence to sequence of sums */
     int64_t dz_step;                 /* from row to row of cells.gates */
 } backward;
 
@@ -40,10 +41,10 @@ static bool measure(int64_t B, int64_t G, int64_t H, int64_t *bytes)
 }
 
 /* Whether operand i is there just when it must be, contiguous and of these dims. */
-static bool dense(const cpr_op *op, int32_t i, bool wanted, const int64_t *dim)
+static bool dense(const cpr_op *op, int32_t i, int32_t rank, bool wanted, const int64_t *dim)
 {
     const cpr_tensor *t = cpr_recurrent_operand(op, i);
-    return wanted == (t != NULL) && cpr_recurrent_fits(t, CPR_F32, 4, dim) && (!t || cpr_is_contiguous(t));
+    return wanted == (t != NULL) && cpr_recurrent_fits(t, CPR_F32, rank, dim) && (!t || cpr_is_contiguous(t));
 }
 
 static cpr_status check_shapes(const cpr_op *op, int64_t kind, int64_t H)
@@ -53,17 +54,19 @@ static cpr_status check_shapes(const cpr_op *op, int64_t kind, int64_t H)
     const int64_t panels = (H + CPR_PANEL - 1) / CPR_PANEL;
     const int64_t r[] = {D, panels, reset ? 2 * H : G * H, CPR_PANEL}, inner[] = {D, panels, H, CPR_PANEL};
     const int64_t state[] = {D, B, H}, p[] = {D, 3 * H}, y[] = {T, D, B, H}, z[] = {D, T, B, G * H}, n[] = {D, T, B, H};
-    CPR_REQUIRE(name, dense(op, R, true, r) && dense(op, CANDIDATE, reset, inner));
-    CPR_REQUIRE(name, dense(op, DZ, true, z) && dense(op, DFRESH, kind == CPR_GRU && flag, n));
+    const int64_t sums[] = {D, B, G * H + (kind == CPR_GRU && flag ? H : 0)};
+    CPR_REQUIRE(name, dense(op, R, 4, true, r) && dense(op, CANDIDATE, 4, reset, inner));
+    CPR_REQUIRE(name, dense(op, DZ, 4, true, z) && dense(op, DFRESH, 4, kind == CPR_GRU && flag, n));
+    CPR_REQUIRE(name, dense(op, SUMS, 3, cpr_recurrent_operand(op, SUMS) != NULL, sums));
     const cpr_tensor *peephole = cpr_recurrent_operand(op, P);
     CPR_REQUIRE(name, !peephole || (lstm && cpr_recurrent_fits(peephole, CPR_F32, 2, p) && cpr_is_contiguous(peephole)));
     CPR_REQUIRE(name, cpr_recurrent_fits(cpr_recurrent_operand(op, LENGTHS), CPR_S32, 1, &B));
     CPR_REQUIRE(name, cpr_recurrent_fits(cpr_recurrent_operand(op, DY), CPR_F32, 4, y));
-    static const int32_t states[] = {DY_H, DH, DY_C, DC}, outputs[] = {DZ, DFRESH, DH, DC};
+    static const int32_t states[] = {DY_H, DH, DY_C, DC};
     for (int32_t i = 0; i < 4; i++) {
-        const cpr_tensor *t = cpr_recurrent_operand(op, states[i]), *out = cpr_recurrent_operand(op, outputs[i]);
+        const cpr_tensor *t = cpr_recurrent_operand(op, states[i]);
         CPR_REQUIRE(name, cpr_recurrent_fits(t, CPR_F32, 3, state) && (!t || i < 2 || lstm));
-        CPR_REQUIRE(name, !out || cpr_is_output(out));
+        CPR_REQUIRE(name, !t || i % 2 == 0 || cpr_is_output(t));
     }
     return CPR_OK;
 }
@@ -160,13 +163,22 @@ static void add_output(const cpr_cells *s, int64_t b, int64_t time, float *dh)
     const cpr_tensor *t = cpr_recurrent_operand(s->op, DY);
     if (!t)
         return;
-    const float *from = (const float *)s->op->data[DY] + time * t->stride[0] + s->side * t->stride[1] + b * t->stride[2];
+    const float *from = (const float *)s->op->data[DY] + time * t->stride[0] + s->side * t->stride[1] +
+                        (s->first + b) * t->stride[2];
     if (t->stride[3] == 1) {
         s->ops->sum(s->H, from, dh);
         return;
     }
     for (int64_t k = 0; k < s->H; k++)
         dh[k] += from[k * t->stride[3]];
+}
+
+/* The saved row of a sequence is far from the one read before: ask for it early. */
+static void fetch(const cpr_cells *s, int64_t b, int64_t step)
+{
+    const float *row = s->saved + (cpr_cell_time(s, b, step) * s->batch + s->first + b) * s->saved_row;
+    for (int64_t i = 0; i < s->saved_row; i += 64 / (int64_t)sizeof *row)
+        __builtin_prefetch(row + i);
 }
 
 typedef struct {
@@ -184,9 +196,13 @@ static void back_rows(void *context, int64_t begin, int64_t end, int32_t worker)
     for (int64_t b = begin; b < end; b++) {
         float *dz = s->gates + b * w->dz_step, *dh = s->h + b * s->state_step, *dc = s->c + b * s->state_step;
         float *work = s->extra + b * s->state_step;
-        const int64_t time = cpr_cell_time(s, b, s->step), row = time * s->B + b;
+        const int64_t time = cpr_cell_time(s, b, s->step), row = time * s->batch + s->first + b;
         const float *saved = s->saved + row * s->saved_row;
         float *fresh = w->fresh ? w->fresh + row * n : NULL;
+        if (b + 1 < end)
+            fetch(s, b + 1, s->step);
+        else if (s->step > 0)
+            fetch(s, begin, s->step - 1);
         if (!cpr_cell_active(s, b, s->step)) {
             memset(dz, 0, (size_t)width * sizeof *dz);
             if (fresh)
@@ -203,10 +219,16 @@ static void back_rows(void *context, int64_t begin, int64_t end, int32_t worker)
                 memset(dh, 0, (size_t)n * sizeof *dh);
             }
         }
-        if (t->part < t->last) /* a product comes first */
+        if (t->part < t->last) { /* a product comes first */
             memset(work, 0, (size_t)s->state_step * sizeof *work);
-        else
-            memcpy(w->dz + row * width, dz, (size_t)width * sizeof *dz);
+            continue;
+        }
+        memcpy(w->dz + row * width, dz, (size_t)width * sizeof *dz);
+        float *sums = w->sums ? w->sums + (s->first + b) * w->sums_step : NULL;
+        if (sums)
+            s->ops->sum(width, dz, sums);
+        if (sums && fresh)
+            s->ops->sum(n, fresh, sums + width);
     }
 }
 
@@ -229,7 +251,7 @@ static void take_side(backward *w, int64_t side)
 {
     cpr_cells *s = &w->cells;
     const cpr_op *op = s->op;
-    const int64_t rows = s->T * s->B, panels = s->S / CPR_PANEL;
+    const int64_t rows = s->T * s->batch, panels = s->S / CPR_PANEL;
     const bool two = cpr_recurrent_operand(op, CANDIDATE) != NULL;
     s->side = (int32_t)side;
     s->reverse = op->args[DIRECTION] == 1 || side == 1;
@@ -242,24 +264,34 @@ static void take_side(backward *w, int64_t side)
     s->saved = (float *)op->data[SAVED] + side * rows * s->saved_row;
     w->dz = (float *)op->data[DZ] + side * rows * s->G * s->H;
     w->fresh = cpr_recurrent_operand(op, DFRESH) ? (float *)op->data[DFRESH] + side * rows * s->H : NULL;
+    if (cpr_recurrent_operand(op, SUMS)) {
+        w->sums_step = op->tensor[SUMS]->dim[2];
+        w->sums = (float *)op->data[SUMS] + side * s->batch * w->sums_step;
+        memset(w->sums + s->first * w->sums_step, 0, (size_t)(s->B * w->sums_step) * sizeof(float));
+    }
     for (int64_t i = 0; i < activations[s->kind]; i++)
         w->slope[i] = s->ops->slope[slope_of(op->args[FUNCTIONS + side * activations[s->kind] + i])];
 }
 
-static cpr_status run(const cpr_op *op)
+static backward backward_of(const cpr_op *op, int64_t first, int64_t count)
 {
     const int64_t kind = op->args[KIND], H = op->args[op->n_args - 1], *dim = op->tensor[SAVED]->dim;
     const cpr_tensor *lengths = cpr_recurrent_operand(op, LENGTHS);
-    backward w = {.cells = {.op = op, .ops = CPR_PICK(cpr_recurrent), .kind = (int32_t)kind, .T = dim[1], .B = dim[2],
-                            .H = H, .G = gates[kind], .D = dim[0], .S = (H + CPR_PANEL - 1) / CPR_PANEL * CPR_PANEL,
-                            .state_step = cpr_recurrent_row(H, 4), .product = cpr_f32_kind(),
-                            .flag = op->args[FLAG] != 0, .lengths = lengths ? op->data[LENGTHS] : NULL,
-                            .length_step = lengths ? lengths->stride[0] : 0, .saved_row = dim[3]},
-                  .dz_step = cpr_recurrent_row(gates[kind] * H, 4)};
+    const int64_t length_step = lengths ? lengths->stride[0] : 0;
+    return (backward){
+        .cells = {.op = op, .ops = CPR_PICK(cpr_recurrent), .kind = (int32_t)kind, .T = dim[1], .B = count,
+                  .H = H, .G = gates[kind], .D = dim[0], .first = first, .batch = dim[2],
+                  .S = (H + CPR_PANEL - 1) / CPR_PANEL * CPR_PANEL, .state_step = cpr_recurrent_row(H, 4),
+                  .product = cpr_f32_kind(), .flag = op->args[FLAG] != 0,
+                  .lengths = lengths ? (const int32_t *)op->data[LENGTHS] + first * length_step : NULL,
+                  .length_step = length_step, .saved_row = dim[3]},
+        .dz_step = cpr_recurrent_row(gates[kind] * H, 4)};
+}
+
+static void run_part(const cpr_op *op, int64_t first, int64_t count)
+{
+    backward w = backward_of(op, first, count);
     cpr_cells *s = &w.cells;
-    const cpr_status status = cpr_recurrent_lengths(s, name);
-    if (status || s->B == 0)
-        return status;
     s->gates = (float *)op->scratch;
     s->h = s->gates + s->B * w.dz_step;
     s->c = s->h + s->B * s->state_step;
@@ -273,6 +305,17 @@ static cpr_status run(const cpr_op *op)
         cpr_recurrent_write(s, DH, s->h);
         cpr_recurrent_write(s, DC, s->c);
     }
+}
+
+static cpr_status run(const cpr_op *op)
+{
+    const backward w = backward_of(op, 0, op->tensor[SAVED]->dim[2]);
+    const cpr_cells *s = &w.cells;
+    const cpr_status status = cpr_recurrent_lengths(s, name);
+    if (status || s->B == 0)
+        return status;
+    const double work = (double)s->T * (double)s->B * (double)s->H * (double)(s->D * s->G * s->H);
+    cpr_recurrent_over(op, s->B, (int64_t)(work < 1e15 ? work : 1e15) / s->product.speed, run_part);
     return CPR_OK;
 }
 

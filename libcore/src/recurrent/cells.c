@@ -4,7 +4,7 @@
 
 #include "recurrent/recurrent.h"
 
-enum { WORK = 32768 /* multiply-adds worth a thread */ };
+enum { WORK = 32768 /* multiply-adds worth a thread */, FEW = 6 /* sequences that keep a thread busy */ };
 
 bool cpr_cell_active(const cpr_cells *cells, int64_t b, int64_t step)
 {
@@ -20,7 +20,7 @@ int64_t cpr_cell_time(const cpr_cells *s, int64_t b, int64_t step)
 
 float *cpr_cell_saved(const cpr_cells *s, int64_t b)
 {
-    return s->saved + (cpr_cell_time(s, b, s->step) * s->B + b) * s->saved_row;
+    return s->saved + (cpr_cell_time(s, b, s->step) * s->batch + s->first + b) * s->saved_row;
 }
 
 static void keep(float *to, const float *from, int64_t n)
@@ -225,4 +225,28 @@ void cpr_recurrent_step(cpr_cells *s, float *gates)
     update_all(s, gates, 0);
     cpr_recurrent_product(s, s->extra, step, &s->r, 2 * gate, gate, gates + 2 * s->S, width, s->B);
     update_all(s, gates, 1);
+}
+
+typedef struct {
+    const cpr_op *op;
+    cpr_recurrent_part *part;
+} over_task;
+
+static void run_part(void *context, int64_t begin, int64_t end, int32_t worker)
+{
+    const over_task *t = context;
+    cpr_op own = *t->op;
+    own.pool = NULL;
+    own.scratch += worker * own.scratch_stride;
+    t->part(&own, begin, end - begin);
+}
+
+void cpr_recurrent_over(const cpr_op *op, int64_t batch, int64_t nanoseconds, cpr_recurrent_part *part)
+{
+    cpr_pool *pool = cpr_pool_for(op->pool, nanoseconds);
+    over_task t = {op, part};
+    if (pool && batch >= (int64_t)FEW * cpr_pool_threads(pool))
+        cpr_parallel(pool, batch, 1, run_part, &t);
+    else
+        part(op, 0, batch);
 }

@@ -73,9 +73,9 @@ static bool measure(sizes *z, int64_t G, int64_t B, int64_t I, int64_t H, int64_
     /* A row of halves is no longer than one of floats. */
     if (__builtin_mul_overflow(z->rows, G * z->S + z->input_step + wide, &floats) ||
         __builtin_mul_overflow(3 * B, z->state_step, &states) || __builtin_add_overflow(floats, states, &floats) ||
-        floats > INT64_MAX / 1024)
+        __builtin_add_overflow(floats, G * z->S, &floats) || floats > INT64_MAX / 1024)
         return false;
-    z->halves = z->rows * (G * z->S + z->input_step) + states;
+    z->halves = z->rows * (G * z->S + z->input_step) + states + G * z->S;
     *bytes = floats * (int64_t)sizeof(float);
     return true;
 }
@@ -135,7 +135,7 @@ void cpr_recurrent_read(const cpr_cells *s, int32_t i, float *to)
     const cpr_tensor *t = cpr_recurrent_operand(s->op, i);
     memset(to, 0, (size_t)(s->B * s->state_step) * sizeof *to);
     for (int64_t b = 0; t && b < s->B; b++) {
-        const float *from = state_row(s->op, i, s->side, b);
+        const float *from = state_row(s->op, i, s->side, s->first + b);
         for (int64_t k = 0; k < s->H; k++)
             to[b * s->state_step + k] = from[k * step_of(t, 2)];
     }
@@ -145,9 +145,23 @@ void cpr_recurrent_write(const cpr_cells *s, int32_t i, const float *from)
 {
     const cpr_tensor *t = cpr_recurrent_operand(s->op, i);
     for (int64_t b = 0; t && b < s->B; b++) {
-        float *to = state_row(s->op, i, s->side, b);
+        float *to = state_row(s->op, i, s->side, s->first + b);
         for (int64_t k = 0; k < s->H; k++)
             to[k * step_of(t, 2)] = from[b * s->state_step + k];
+    }
+}
+
+/* What every row of gates begins with: the sums of both biases. */
+static void add_biases(const cpr_cells *s)
+{
+    const int64_t H = s->H;
+    memset(s->start, 0, (size_t)(s->G * s->S) * sizeof *s->start);
+    for (int64_t g = 0; s->bias && g < s->G; g++) {
+        const float *own = s->bias + g * H, *recurrent = own + s->G * H;
+        /* gru with linear_before_reset multiplies the candidate's recurrent bias by r. */
+        const bool both = s->kind != CPR_GRU || !s->flag || g < 2;
+        for (int64_t j = 0; j < H; j++)
+            s->start[g * s->S + j] = both ? own[j] + recurrent[j] : own[j];
     }
 }
 
@@ -155,21 +169,18 @@ void cpr_recurrent_write(const cpr_cells *s, int32_t i, const float *from)
 static void project(const cpr_cells *s, int64_t first, int64_t steps)
 {
     const cpr_tensor *x = s->op->tensor[X];
-    const int64_t width = s->G * s->S, H = s->H;
+    const int64_t width = s->G * s->S, apart = step_of(x, 2);
     for (int64_t row = 0; row < steps * s->B; row++) {
         const int64_t step = first + row / s->B, b = row % s->B;
-        const float *from = (const float *)s->op->data[X] + cpr_cell_time(s, b, step) * step_of(x, 0) + b * step_of(x, 1);
-        for (int64_t k = 0; k < s->I; k++)
-            s->inputs[row * s->input_step + k] = from[k * step_of(x, 2)];
-        memset(s->gates + row * width, 0, (size_t)width * sizeof(float));
-        for (int64_t g = 0; s->bias && g < s->G; g++) {
-            float *gate = s->gates + row * width + g * s->S;
-            const float *own = s->bias + g * H, *recurrent = own + s->G * H;
-            /* gru with linear_before_reset multiplies the candidate's recurrent bias by r. */
-            const bool both = s->kind != CPR_GRU || !s->flag || g < 2;
-            for (int64_t j = 0; j < H; j++)
-                gate[j] = both ? own[j] + recurrent[j] : own[j];
-        }
+        const float *from = (const float *)s->op->data[X] + cpr_cell_time(s, b, step) * step_of(x, 0) +
+                            (s->first + b) * step_of(x, 1);
+        float *to = s->inputs + row * s->input_step;
+        if (apart == 1)
+            memcpy(to, from, (size_t)s->I * sizeof *to);
+        else
+            for (int64_t k = 0; k < s->I; k++)
+                to[k] = from[k * apart];
+        memcpy(s->gates + row * width, s->start, (size_t)width * sizeof *to);
     }
     cpr_recurrent_product(s, s->inputs, s->input_step, &s->w, 0, width / CPR_PANEL, s->gates, width, steps * s->B);
 }
@@ -180,7 +191,7 @@ static void write_step(const cpr_cells *s, int32_t i, int64_t step)
     const cpr_tensor *y = cpr_recurrent_operand(s->op, i);
     for (int64_t b = 0; y && b < s->B; b++) {
         float *to = (float *)s->op->data[i] + cpr_cell_time(s, b, step) * step_of(y, 0) + s->side * step_of(y, 1) +
-                    b * step_of(y, 2);
+                    (s->first + b) * step_of(y, 2);
         const bool active = cpr_cell_active(s, b, step);
         for (int64_t k = 0; k < s->H; k++)
             to[k * step_of(y, 3)] = active ? s->h[b * s->state_step + k] : 0.0f;
@@ -189,6 +200,7 @@ static void write_step(const cpr_cells *s, int32_t i, int64_t step)
 
 static void run_side(cpr_cells *s, const layout *l)
 {
+    add_biases(s);
     cpr_recurrent_read(s, H0, s->h);
     cpr_recurrent_read(s, l->c0, s->c);
     for (int64_t first = 0; first < s->T; first += s->chunk) {
@@ -227,45 +239,65 @@ static void take_scratch(cpr_cells *s)
     s->h = s->inputs + z.rows * z.input_step;
     s->c = s->h + s->B * z.state_step;
     s->extra = s->c + s->B * z.state_step;
+    s->start = s->extra + s->B * z.state_step;
     s->halves = (uint16_t *)(s->gates + z.halves);
 }
 
-static cpr_status run(int32_t kind, const cpr_op *op)
+static cpr_cells cells_of(int32_t kind, const cpr_op *op, int64_t first, int64_t count)
 {
     const layout *l = &layouts[kind];
     const cpr_tensor *x = op->tensor[X], *lengths = cpr_recurrent_operand(op, LENGTHS);
-    const cpr_recurrent_ops *ops = CPR_PICK(cpr_recurrent);
     const double bound = cpr_arg_float(op, 1);
-    const bool half = op->tensor[W]->dtype == CPR_BF16;
-    cpr_cells s = {.op = op, .ops = ops, .kind = kind, .T = x->dim[0], .B = x->dim[1], .I = x->dim[2],
-                   .H = op->args[op->n_args - 1], .G = l->gates, .D = op->args[0] == 2 ? 2 : 1,
-                   .product = half ? cpr_bf16_kind(CPR_F32) : cpr_f32_kind(),
-                   .bound = bound > 0 ? (float)bound : INFINITY, .flag = op->args[2] != 0,
-                   .lengths = lengths ? op->data[LENGTHS] : NULL, .length_step = lengths ? step_of(lengths, 0) : 0,
-                   .saved_row = l->parts * op->args[op->n_args - 1]};
-    const cpr_status status = cpr_recurrent_lengths(&s, l->name);
+    const int64_t H = op->args[op->n_args - 1], length_step = lengths ? step_of(lengths, 0) : 0;
+    return (cpr_cells){
+        .op = op, .ops = CPR_PICK(cpr_recurrent), .kind = kind, .T = x->dim[0], .B = count, .I = x->dim[2],
+        .H = H, .G = l->gates, .D = op->args[0] == 2 ? 2 : 1, .first = first, .batch = x->dim[1],
+        .product = op->tensor[W]->dtype == CPR_BF16 ? cpr_bf16_kind(CPR_F32) : cpr_f32_kind(),
+        .bound = bound > 0 ? (float)bound : INFINITY, .flag = op->args[2] != 0,
+        .lengths = lengths ? (const int32_t *)op->data[LENGTHS] + first * length_step : NULL,
+        .length_step = length_step, .saved_row = l->parts * H};
+}
+
+/* Point to the operands of a direction. */
+static void take_side(cpr_cells *s, const layout *l, int64_t side)
+{
+    const cpr_op *op = s->op;
+    const int64_t panels = s->G * s->S / CPR_PANEL, width = s->G * s->H;
+    s->side = (int32_t)side;
+    s->reverse = op->args[0] == 1 || side == 1;
+    const int64_t w_bytes = panels * cpr_panel_bytes(&s->product, 1, s->I), r_bytes = panels * cpr_panel_bytes(&s->product, 1, s->H);
+    s->w = (cpr_recurrent_weights){(const char *)op->data[W] + side * w_bytes, s->I};
+    s->r = (cpr_recurrent_weights){(const char *)op->data[R] + side * r_bytes, s->H};
+    s->bias = cpr_recurrent_operand(op, BIAS) ? (const float *)op->data[BIAS] + side * 2 * width : NULL;
+    s->peephole = cpr_recurrent_operand(op, l->p) ? (const float *)op->data[l->p] + side * 3 * s->H : NULL;
+    if (cpr_recurrent_operand(op, l->saved))
+        s->saved = (float *)op->data[l->saved] + side * s->T * s->batch * s->saved_row;
+    for (int32_t i = 0; i < l->activations; i++) {
+        const int32_t at = 3 + 3 * ((int32_t)side * l->activations + i);
+        s->activation[i] = (cpr_activation){cpr_unary()->f[op->args[at]], (float)cpr_arg_float(op, at + 1),
+                                            (float)cpr_arg_float(op, at + 2)};
+    }
+}
+
+static void run_part(int32_t kind, const cpr_op *op, int64_t first, int64_t count)
+{
+    cpr_cells s = cells_of(kind, op, first, count);
+    s.chunk = count < ROWS ? ROWS / count : 1;
+    take_scratch(&s);
+    for (int64_t side = 0; side < s.D; side++) {
+        take_side(&s, &layouts[kind], side);
+        run_side(&s, &layouts[kind]);
+    }
+}
+
+static cpr_status run(int32_t kind, const cpr_op *op, cpr_recurrent_part *part)
+{
+    const cpr_cells s = cells_of(kind, op, 0, op->tensor[X]->dim[1]);
+    const cpr_status status = cpr_recurrent_lengths(&s, layouts[kind].name);
     if (status || s.B == 0)
         return status;
-    s.chunk = s.B < ROWS ? ROWS / s.B : 1;
-    take_scratch(&s);
-    const int64_t panels = s.G * s.S / CPR_PANEL, width = s.G * s.H;
-    const int64_t w_bytes = panels * cpr_panel_bytes(&s.product, 1, s.I), r_bytes = panels * cpr_panel_bytes(&s.product, 1, s.H);
-    for (int64_t side = 0; side < s.D; side++) {
-        s.side = (int32_t)side;
-        s.reverse = op->args[0] == 1 || side == 1;
-        s.w = (cpr_recurrent_weights){(const char *)op->data[W] + side * w_bytes, s.I};
-        s.r = (cpr_recurrent_weights){(const char *)op->data[R] + side * r_bytes, s.H};
-        s.bias = cpr_recurrent_operand(op, BIAS) ? (const float *)op->data[BIAS] + side * 2 * width : NULL;
-        s.peephole = cpr_recurrent_operand(op, l->p) ? (const float *)op->data[l->p] + side * 3 * s.H : NULL;
-        if (cpr_recurrent_operand(op, l->saved))
-            s.saved = (float *)op->data[l->saved] + side * s.T * s.B * s.saved_row;
-        for (int32_t i = 0; i < l->activations; i++) {
-            const int32_t at = 3 + 3 * ((int32_t)side * l->activations + i);
-            s.activation[i] = (cpr_activation){cpr_unary()->f[op->args[at]], (float)cpr_arg_float(op, at + 1),
-                                               (float)cpr_arg_float(op, at + 2)};
-        }
-        run_side(&s, l);
-    }
+    const double work = (double)s.T * (double)s.B * (double)(s.I + s.H) * (double)(s.D * s.G * s.H);
+    cpr_recurrent_over(op, s.B, (int64_t)(work < 1e15 ? work : 1e15) / s.product.speed, part);
     return CPR_OK;
 }
 
@@ -274,9 +306,14 @@ static cpr_status check_lstm(const cpr_op *op, int64_t *scratch_bytes)
     return check(CPR_LSTM, op, scratch_bytes);
 }
 
+static void part_lstm(const cpr_op *op, int64_t first, int64_t count)
+{
+    run_part(CPR_LSTM, op, first, count);
+}
+
 static cpr_status run_lstm(const cpr_op *op)
 {
-    return run(CPR_LSTM, op);
+    return run(CPR_LSTM, op, part_lstm);
 }
 
 const cpr_kernel cpr_k_lstm = {"lstm", check_lstm, run_lstm};
@@ -286,9 +323,14 @@ static cpr_status check_gru(const cpr_op *op, int64_t *scratch_bytes)
     return check(CPR_GRU, op, scratch_bytes);
 }
 
+static void part_gru(const cpr_op *op, int64_t first, int64_t count)
+{
+    run_part(CPR_GRU, op, first, count);
+}
+
 static cpr_status run_gru(const cpr_op *op)
 {
-    return run(CPR_GRU, op);
+    return run(CPR_GRU, op, part_gru);
 }
 
 const cpr_kernel cpr_k_gru = {"gru", check_gru, run_gru};
@@ -298,9 +340,14 @@ static cpr_status check_rnn(const cpr_op *op, int64_t *scratch_bytes)
     return check(CPR_RNN, op, scratch_bytes);
 }
 
+static void part_rnn(const cpr_op *op, int64_t first, int64_t count)
+{
+    run_part(CPR_RNN, op, first, count);
+}
+
 static cpr_status run_rnn(const cpr_op *op)
 {
-    return run(CPR_RNN, op);
+    return run(CPR_RNN, op, part_rnn);
 }
 
 const cpr_kernel cpr_k_rnn = {"rnn", check_rnn, run_rnn};

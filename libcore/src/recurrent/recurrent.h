@@ -50,13 +50,15 @@ typedef struct {
     int64_t k;
 } cpr_recurrent_weights;
 
-/* One run of an operator.  B sequences, I inputs, H hidden values, G gates, T steps. */
+/* One run of an operator over B of its sequences, from `first` on.  I inputs, H hidden values, G
+ * gates, T steps. */
 typedef struct {
     const cpr_op *op;
     const cpr_recurrent_ops *ops;
     int32_t kind, side; /* side: which direction now */
     bool reverse;
     int64_t T, B, I, H, G, D;
+    int64_t first, batch; /* of all sequences; what has a number b here has first + b there */
     int64_t S;     /* H in whole panels: gate values from one gate to the next */
     int64_t state_step, input_step; /* from row to row of h, c, extra and of inputs */
     cpr_product_kind product;
@@ -66,9 +68,10 @@ typedef struct {
     cpr_activation activation[3];
     cpr_recurrent_weights w, r;                   /* of this direction, as the next two */
     const float *bias, *peephole;
-    const int32_t *lengths;                       /* by batch, NULL: all T */
+    const int32_t *lengths;                       /* of these sequences, NULL: all T */
     int64_t length_step;
     float *gates, *inputs, *h, *c, *extra;        /* scratch: chunk B rows, then B rows */
+    float *start;                                 /* scratch: what a row of gates begins with */
     uint16_t *halves;                             /* scratch: rows of a product, rounded */
     int64_t step;                                 /* now */
     float *saved;                                 /* of this direction, [T][B][parts H]; NULL: nothing */
@@ -94,6 +97,13 @@ void cpr_recurrent_step(cpr_cells *cells, float *gates);
 /* y[row] += x[row] w, columns in panels first .. first + panels; rows are x_step, y_step apart. */
 void cpr_recurrent_product(const cpr_cells *cells, const float *x, int64_t x_step, const cpr_recurrent_weights *w,
                            int64_t first, int64_t panels, float *y, int64_t y_step, int64_t rows);
+
+/* A run over some sequences, on the pool and the scratch memory of op. */
+typedef void cpr_recurrent_part(const cpr_op *op, int64_t first, int64_t count);
+
+/* Run over all sequences: where there are enough, each thread takes some of them through all
+ * steps; else all threads share the work of every step.  nanoseconds: about how long it takes. */
+void cpr_recurrent_over(const cpr_op *op, int64_t batch, int64_t nanoseconds, cpr_recurrent_part *part);
 
 /* Operand i; NULL: absent. */
 const cpr_tensor *cpr_recurrent_operand(const cpr_op *op, int32_t i);

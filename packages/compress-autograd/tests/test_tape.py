@@ -243,3 +243,53 @@ def test_gradients_of_leaves_are_in_memory_once() -> None:
 
     # Linux counts resident pages in lots of 64 a thread: it may lack some.
     assert 95 <= float(done.stdout) < 96 + 40
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_pieces_of_views_add_up(dtype: str) -> None:
+    """Gradients of many views of one tensor, between those of its other uses, in any order."""
+    x = Tensor(np.random.default_rng(0).standard_normal((6, 5, 4)).astype(dtype))
+    x.requires_grad = True
+    y = (x * 1.0).transpose(2, 0, 1)
+    views: list[Any] = [
+        lambda t: t[1], lambda t: t * 1.0, lambda t: t[::2, 1:4], lambda t: t[:, ::-1, 2:],
+        lambda t: t[1:3, :, :1].broadcast_to((2, 6, 5)), lambda t: t.reshape(24, 5)[3:7],
+        lambda t: t[0][1:][::2], lambda t: ct.split(t, 2, 0)[1], lambda t: t[1],
+    ]  # fmt: skip
+    wanted = np.zeros((4, 6, 5))
+    total: Any = 0.0
+    for n, view in enumerate(views):
+        seen = view(y)
+        weight = np.random.default_rng(n).standard_normal(seen.shape).astype(dtype)
+        total = total + ct.sum(seen * Tensor(weight))
+        single = Tensor(np.zeros((4, 6, 5)))
+        single.requires_grad = True
+        (exact,) = ag.grad(ct.sum(view(single) * Tensor(weight.astype(np.float64))), [single])
+        wanted += exact.numpy()
+    total.backward()
+
+    assert x.grad is not None
+    limit = {"float16": 2e-2, "float32": 1e-5, "float64": 1e-12}[dtype]
+    got = x.grad.numpy().astype(np.float64).transpose(2, 0, 1)
+    np.testing.assert_allclose(got, wanted, rtol=limit, atol=limit)
+
+
+@pytest.mark.parametrize("steps", [50, 200])
+def test_views_cost_what_they_show(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going back through one slice per step must not touch the whole tensor in each."""
+    x = Tensor(np.ones((steps, 64), np.float32))
+    x.requires_grad = True
+    y = x * 1.0
+    total = ct.sum(y[0])
+    for n in range(1, steps):
+        total = total + ct.sum(y[n])
+    zeros, sizes = ct.zeros, []
+
+    def noted(shape: Any, **more: Any) -> Tensor:
+        sizes.append(int(np.prod(shape)))
+        return zeros(shape, **more)
+
+    monkeypatch.setattr(ct, "zeros", noted)
+    total.backward()
+
+    assert sizes == [steps * 64]

@@ -20,7 +20,7 @@ from training_run import trainer
 from compress_autograd.checkpoint_file import load_checkpoint
 from compress_autograd.data import InMemory, Loader
 from compress_autograd.errors import DivergedError
-from compress_autograd.optim import SGD
+from compress_autograd.optim import SGD, cosine
 from compress_autograd.trainable import Trainable
 from compress_autograd.trainer import Stop, Trainer
 from compress_tensor import FileError, InputError
@@ -186,3 +186,27 @@ def test_early_end_and_progress(tmp_path: Path) -> None:
     assert history == simple(epochs=9, checkpoint=tmp_path / "c").fit()  # it stays ended
     with pytest.raises(InputError, match="'speed' to stop by is not among"):
         simple(stop=Stop("speed", 1)).fit()
+
+
+def test_a_run_goes_on_only_as_it_began(tmp_path: Path) -> None:
+    """With other epochs or rates only where the end is that of a run which was not interrupted."""
+    path, whole = tmp_path / "c", tmp_path / "whole"
+    simple(lr=0.1, checkpoint=path, epochs=2).fit()
+    for wrong, words in (
+        (lambda: simple(lr=0.2, checkpoint=path, epochs=3), "other learning rates"),
+        (lambda: simple(checkpoint=path, epochs=1), "epoch 2, but there are to be 1"),
+        (lambda: simple(checkpoint=path, epochs=3, clip=1.0), "clip None, not 1.0"),
+    ):
+        with pytest.raises(FileError, match=words):
+            wrong().fit()
+    other = simple(checkpoint=path)
+    other.optimizer = SGD(other.model.parameters, 0.1, 0.9)
+    with pytest.raises(FileError, match=r"momentum 0.0, not 0.9"):
+        other.fit()
+    other.optimizer = SGD(other.model.parameters, cosine(0.1, 4))
+    with pytest.raises(FileError, match="depend on the number of epochs"):
+        other.fit()
+    longer, wanted = simple(checkpoint=path, epochs=3), simple(checkpoint=whole, epochs=3)
+
+    assert longer.fit() == wanted.fit()
+    assert path.read_bytes() == whole.read_bytes()

@@ -231,3 +231,21 @@ def test_a_budget_of_memory_on_a_small_bert():
     assert "checkpointing=True" in refused["refused"]
     assert again["computed_again"] > 0
     assert plain["losses"] == again["losses"]
+
+
+def test_a_run_does_not_go_on_with_other_numbers(command, pictures, tmp_path, monkeypatch):
+    """--resume with another --lr or --epochs is one sentence, and status 2."""
+    path = tmp_path / "r.onnx"
+    words = ("train", "resnet20", "--data", pictures, "--epochs", 2, "--batch", 20, "-o", path)
+    kept = path.with_suffix(".checkpoint")
+    with monkeypatch.context() as patch:
+        patch.setattr("compress_bench.cli_train.write_onnx", lambda *given: sys.exit(9))
+        assert command(*words, "--every", 1)[0] == 9
+    assert kept.exists()
+    for extra in (("--lr", 0.7), ("--epochs", 3)):
+        status, _, err = command(*words, *extra, "--resume")
+
+        assert status == 2
+        assert "other learning rates" in err
+        assert "Traceback" not in err
+    assert command(*words, "--resume")[0] == 0

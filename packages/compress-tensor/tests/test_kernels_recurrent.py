@@ -85,7 +85,7 @@ def test_forward_and_back(case: Any, shape: tuple[int, int, int, int]) -> None:
     saved = exact[2].astype(np.float32)
     back = [saved, given[2], given[7], given[4], *grads]
     more = third or (kind == "GRU" and flag)
-    for a, b in zip(*both("compress::RecurrentGrad", back, 2 + more, attributes), strict=True):
+    for a, b in zip(*both("compress::RecurrentGrad", back, 3 + more, attributes), strict=True):
         close(a, b)
 
 
@@ -100,7 +100,7 @@ def test_threads_and_neighbours_change_nothing(kind: str) -> None:
         x = [None if a is None else Tensor(a) for a in [given[0][:, rows], *given[1:]]]
         kept = run_many("compress::RecurrentForward", x, attributes, 4 if kind == "LSTM" else 3)
         more = [kept[2], x[2], None, None, kept[0] * 1.0]
-        count = 2 if kind == "RNN" else 3
+        count = 3 if kind == "RNN" else 4
         back = run_many("compress::RecurrentGrad", more, attributes, count)
         return [t.numpy()[..., :5, :].tobytes() for t in [*kept, *back]]
 

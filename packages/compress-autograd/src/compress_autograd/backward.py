@@ -12,25 +12,38 @@ from compress_tensor.eager import run_in_place
 
 from . import tape
 from .tape import Edge, Gradients, Record, no_grad
+from .views import Layout, Piece
 
 
 class _Sum:
     """A gradient that is being added up; memory of its own is added to in place."""
 
-    __slots__ = ("own", "total")
+    __slots__ = ("layout", "own", "total")
 
     def __init__(self) -> None:
         self.total: Tensor | None = None
         self.own = False
+        self.layout: Layout | None = None  #: of the source, if the total is laid out like it
 
-    def add(self, g: Tensor) -> None:
-        if self.total is None:
+    def add(self, g: Tensor | Piece) -> None:
+        if isinstance(g, Piece):
+            self._place(g)
+        elif self.total is None:
             self.total = g
         elif self.own and g._tape is None and run_in_place("Add", (self.total, g)):
             pass
         else:
             self.total = ct.add(self.total, g)
             self.own = self.total._tape is None
+            self.layout = None
+
+    def _place(self, piece: Piece) -> None:
+        if self.total is None or self.layout != piece.source:
+            canvas = piece.canvas()
+            if self.total is not None:
+                canvas.copy_(self.total)
+            self.total, self.own, self.layout = canvas, True, piece.source
+        piece.add_to(self.total)
 
 
 class _Parts(_Sum):
@@ -38,7 +51,7 @@ class _Parts(_Sum):
 
     __slots__ = ()
 
-    def add(self, g: Tensor) -> None:
+    def add(self, g: Tensor | Piece) -> None:
         """Take note of a gradient."""
         held: Any = self.total
         self.total = [g] if held is None else [*held, g]  # type: ignore[assignment]
@@ -52,7 +65,7 @@ class _Sweep:
         self.leaves: dict[Edge, _Sum] = {}
         self._waiting: list[tuple[int, Record]] = []
 
-    def add(self, edge: Edge, g: Tensor, label: str) -> None:
+    def add(self, edge: Edge, g: Tensor | Piece, label: str) -> None:
         """Add to the gradient of an edge."""
         record = edge.record
         shape = edge.shape if record is None else record.shapes[edge.index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -125,6 +126,7 @@ class Trainer:
         self._losses = 0.0
         self._finished = False
         self._model_id = fingerprint(model.graph())
+        self._rates = hashlib.sha256()  #: of the learning rates of the steps done
 
     def _first_input(self, batch: Batch) -> dict[str, Any]:
         return {self.model.inputs[0]: batch.inputs}
@@ -195,6 +197,7 @@ class Trainer:
     def _step(self) -> None:
         if self.clip is not None:
             clip_grad_norm(self.model.parameters, self.clip)
+        self._rates.update(self.optimizer.lr.hex().encode())
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._steps += 1
@@ -257,8 +260,14 @@ class Trainer:
             "losses": self._losses.hex(),
             "finished": self._finished,
             "history": self.history,
+            "rates": self._rates.hexdigest(),
+            "settings": self._settings(),
         }
         save_checkpoint(self.checkpoint, meta, arrays)
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what must be as it was when a run goes on."""
+        return {**self.optimizer.settings(), "clip": self.clip}
 
     def _data_id(self) -> list[int]:
         return [len(self.data.dataset), self.data.size, self.data.seed, self.accumulate]
@@ -274,6 +283,7 @@ class Trainer:
             )
         if (self.average is not None) != any(name.startswith("average/") for name in arrays):
             raise FileError(f"{path} is a checkpoint of a run with(out) an average of parameters")
+        self._check_settings(path, meta)
         try:
             self.model.load_state(_part(arrays, "model/"))
             self.optimizer.load_state(_part(arrays, "optimizer/"))
@@ -285,6 +295,38 @@ class Trainer:
         self._losses = float.fromhex(meta["losses"])
         self._finished = meta["finished"]
         self.history = meta["history"]
+
+    def _check_settings(self, path: Path, meta: Mapping[str, Any]) -> None:
+        """Refuse to go on where the end would not be that of a run which was not interrupted.
+
+        More epochs are fine if the learning rates of all steps done would have been the same.
+
+        Raises:
+            FileError: saying what differs.
+        """
+        before, now = meta.get("settings"), self._settings()
+        if before is None:  # written before settings were noted
+            return
+        for name in sorted({*before, *now}):
+            if before.get(name) != now.get(name):
+                raise FileError(
+                    f"{path} is a checkpoint of a run with {name} {before.get(name)}, not "
+                    f"{now.get(name)}; go on with what it began with, or begin anew"
+                )
+        for step in range(meta["steps"]):
+            self._rates.update(float(self.optimizer.schedule(step)).hex().encode())
+        if self._rates.hexdigest() != meta["rates"]:
+            raise FileError(
+                f"{path} is a checkpoint of a run with other learning rates, which may depend on "
+                "the number of epochs; go on with the epochs and the rate that it began with, or "
+                "begin anew"
+            )
+        if (meta["epoch"], meta["batch"]) > (self.epochs, 0):
+            done = meta["epoch"] + (meta["batch"] > 0)
+            raise FileError(
+                f"{path} is a checkpoint of a run in its epoch {done}, but there are to be "
+                f"{self.epochs}; give more epochs, or begin anew"
+            )
 
 
 def _part(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
 import compress_tensor as ct
-from compress_tensor import Tensor
+from compress_tensor import DType, Tensor
+from compress_tensor.eager import kernel
 from compress_tensor.engine.view import reshape_strides
+from compress_tensor.native.call import MAX_RANK
 
 from .function import Function
-from .tape import Gradients, Record
+from .tape import Gradients, Record, is_grad_enabled
 from .unbroadcast import unbroadcast
 
 Strides = tuple[int, ...]
@@ -30,8 +33,8 @@ class ViewRecord(Record):
         self.source: Layout = (source._shape, source._strides, source._offset)
         self.view: Layout = (view._shape, view._strides, view._offset)
 
-    def vjp(self, grads: Gradients) -> Gradients:
-        """Bring the gradient back to the shape of the source."""
+    def vjp(self, grads: Gradients) -> Sequence[Any]:
+        """Bring the gradient back to the shape of the source, or say where in it it lies."""
         (g,) = grads
         if g is None:
             return (None,)
@@ -45,6 +48,8 @@ class ViewRecord(Record):
             if order is not None:
                 moved = g.reshape([n for n in seen if n != 1]).transpose(order)
                 return (moved.reshape(shape),)
+        if not is_grad_enabled() and g.size and Piece.fits(self.source, self.view):
+            return (Piece(g, self.source, self.view),)
         return (_Unview(self.source, self.view)(g),)
 
 
@@ -81,6 +86,47 @@ def _alone(layout: Layout) -> Layout:
     shape, strides, offset = layout
     kept = tuple(n if step or not n else 1 for n, step in zip(shape, strides, strict=True))
     return kept, strides, offset
+
+
+class Piece:
+    """A view's gradient, before zeros are put around it: many add up in one memory.
+
+    Args:
+        g: of the shape of the view.
+        source: what was viewed.
+        view: the view.
+    """
+
+    __slots__ = ("g", "shape", "source", "view")
+
+    def __init__(self, g: Tensor, source: Layout, view: Layout) -> None:
+        self.g = g
+        self.source = source
+        self.view = view
+        self.shape = source[0]
+
+    @staticmethod
+    def fits(source: Layout, view: Layout) -> bool:
+        """Return whether the source is dense and the view has no element at two places."""
+        low, high = _reach(source)
+        dense = prod(source[0]) == high - low + 1 and not _overlaps(source)
+        return dense and _alone(source)[0] == source[0] and not _overlaps(_alone(view))
+
+    def canvas(self) -> Tensor:
+        """Return zeros with the layout of the source."""
+        low, high = _reach(self.source)
+        return _in(ct.zeros(high - low + 1, dtype=self.g.dtype), low, self.source)
+
+    def add_to(self, canvas: Tensor) -> None:
+        """Add in place."""
+        once = _alone(self.view)
+        target = _in(canvas, self.source[2] - canvas.offset, once)
+        g = unbroadcast(self.g, once[0])
+        if g.dtype is DType.FLOAT32 and target.ndim <= MAX_RANK:
+            here = target.numpy()
+            kernel("binary", [here, g.numpy(), here], [0])
+        else:
+            ct.add(target, g, out=target)
 
 
 def _in(memory: Tensor, low: int, layout: Layout) -> Tensor:

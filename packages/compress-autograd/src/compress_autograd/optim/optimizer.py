@@ -105,6 +105,19 @@ class Optimizer:
         """Change one parameter in place."""
         raise NotImplementedError
 
+    def settings(self) -> dict[str, Any]:
+        """Return what was chosen when this was made, but the schedule; it fits into JSON."""
+        found: dict[str, Any] = {"optimizer": type(self).__name__}
+        for name, value in sorted(vars(self).items()):
+            if name != "steps" and not name.startswith("_"):
+                if isinstance(value, (bool, int, float)):
+                    found[name] = value
+                elif isinstance(value, tuple):
+                    found[name] = list(value)
+        for n, group in enumerate(self.groups):
+            found[f"weight decay and rate of group {n}"] = [group.weight_decay, group.rate]
+        return found
+
     def state(self) -> dict[str, Array]:
         """Return everything that steps change but the parameters, as arrays by name."""
         found = {

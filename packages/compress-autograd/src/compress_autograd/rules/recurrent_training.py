@@ -14,7 +14,12 @@ import numpy as np
 
 import compress_tensor as ct
 from compress_tensor import DType, ShapeError, Tensor
-from compress_tensor.backend.reference.recurrent_gradient import ACTIVATIONS, FUNCTIONS, SAVED
+from compress_tensor.backend.reference.recurrent_gradient import (
+    ACTIVATIONS,
+    FUNCTIONS,
+    GATES,
+    SAVED,
+)
 from compress_tensor.eager import run_many
 
 from .. import tape
@@ -86,10 +91,11 @@ class _Layer(Function):
             g = g.transpose(1, 2, 0, 3)
         states = [_swapped(each, self.layout) for each in (*gs[1:], None, None)]
         operands = [kept, r, p, self.lengths, g, *states[:2]]
-        outputs = 3 if self.kind == "LSTM" or (self.kind == "GRU" and self.flag) else 2
-        z, first, *third = run_many("compress::RecurrentGrad", operands, self.pairs, outputs)
+        outputs = 4 if self.kind == "LSTM" or (self.kind == "GRU" and self.flag) else 3
+        z, first, sums, *third = run_many("compress::RecurrentGrad", operands, self.pairs, outputs)
         fresh = third.pop() if self.kind == "GRU" and third else None
         found = self._products(_swapped(x, self.layout), w, kept, z, fresh)
+        found.append(self._bias(sums) if self.needs[3:4] == [True] else None)
         found += [None, *(_swapped(each, self.layout) for each in (first, *third))]
         if p is not None:
             found.append(_peepholes(kept, z) if self.needs[7] else None)
@@ -98,13 +104,12 @@ class _Layer(Function):
     def _products(
         self, x: Any, w: Tensor, kept: Tensor, z: Tensor, fresh: Tensor | None
     ) -> list[Any]:
-        """Return the gradients of X, W, R and B, given those of the gates."""
+        """Return the gradients of X, W and R, given those of the gates."""
         sides, count, batch, width = z.shape
-        rows, n = count * batch, kept.shape[-1] // SAVED[self.kind]
-        needs = (*self.needs[:4], False)
+        rows, n, needs = count * batch, width // GATES[self.kind], self.needs
         flat = x.reshape((rows, x.shape[2]))
         dx: Any = None
-        dw, dr, db = [], [], []
+        dw, dr = [], []
         for side in range(sides):
             zh, held = z[side].reshape((rows, width)), kept[side].reshape((rows, -1))
             zx = zh
@@ -113,24 +118,34 @@ class _Layer(Function):
             if needs[0]:
                 part = ct.matmul(zx, w[side])
                 dx = part if dx is None else dx + part
-            if needs[1]:
-                dw.append(ct.matmul(zx.T, flat))
-            if needs[2]:
-                dr.append(self._recurrent(zh, held, n))
-            if needs[3]:
-                sums = [ct.sum(zh, 0)]
-                db.append(ct.concat([ct.sum(zx, 0) if fresh is not None else sums[0], *sums], 0))
-        parts = [_stacked(each) if each else None for each in (dw, dr, db)]
+            if needs[1] or needs[2]:
+                part_w, part_r = self._weights(zx, zh, flat, held)
+                dw.append(part_w)
+                dr.append(part_r)
+        parts = [_stacked(each) if each else None for each in (dw, dr)]
         return [_swapped(None if dx is None else dx.reshape(x.shape), self.layout), *parts]
 
-    def _recurrent(self, z: Tensor, held: Tensor, n: int) -> Tensor:
-        """Return the gradient of R of one direction."""
+    def _weights(self, zx: Tensor, zh: Tensor, x: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of W and R of one direction."""
+        n, width = held.shape[1] // SAVED[self.kind], x.shape[1]
         before = held.narrow(1, held.shape[1] - n, n)
-        if self.kind != "GRU" or self.flag:
-            return ct.matmul(z.T, before)
-        gates = ct.matmul(z.narrow(1, 0, 2 * n).T, before)
-        candidate = ct.matmul(z.narrow(1, 2 * n, n).T, held.narrow(1, 3 * n, n))
-        return ct.concat([gates, candidate], 0)
+        if self.kind != "GRU":  # transposed once for both
+            both = ct.matmul(zh.T, ct.concat([x, before], 1))
+            return both.narrow(1, 0, width), both.narrow(1, width, n)
+        if self.flag:
+            return ct.matmul(zx.T, x), ct.matmul(zh.T, before)
+        gates = ct.matmul(zh.narrow(1, 0, 2 * n).T, before)
+        candidate = ct.matmul(zh.narrow(1, 2 * n, n).T, held.narrow(1, 3 * n, n))
+        return ct.matmul(zx.T, x), ct.concat([gates, candidate], 0)
+
+    def _bias(self, sums: Tensor) -> Tensor:
+        """Return the gradient of B from sums over time, (directions, batch, gates * hidden)."""
+        total = ct.sum(sums, 1)
+        if self.kind != "GRU" or not self.flag:
+            return ct.concat([total, total], 1)
+        n = total.shape[1] // 4
+        gates, fresh = total.narrow(1, 0, 2 * n), total.narrow(1, 3 * n, n)
+        return ct.concat([gates, fresh, total.narrow(1, 0, 3 * n)], 1)
 
 
 def _peepholes(kept: Tensor, z: Tensor) -> Tensor:

@@ -186,8 +186,9 @@ def recurrent_grad(
 
     Returns:
         The gradients of what R h gives each gate, (directions, time, batch, gates * hidden), and
-        of initial_h; of an LSTM that of initial_c, of a GRU with linear_before_reset that of what
-        W x gives the candidate, (directions, time, batch, hidden).
+        of initial_h; sums over time of those of gates (and the candidate); of an LSTM the gradient
+        of initial_c, of a GRU with linear_before_reset that of what W x gives the candidate,
+        (directions, time, batch, hidden).
     """
     sides, count, batch = saved.shape[:3]
     n = R.shape[2]
@@ -220,5 +221,8 @@ def recurrent_grad(
             dh, dc = np.where(keep, dh_new, dh), np.where(keep, dc_new, dc)
         first.append([dh, dc])
     dh, dc = (np.stack([states[i] for states in first]) for i in range(2))
-    third = {"LSTM": [dc], "GRU": [fresh] if flag else []}
-    return (dz, dh, *third.get(kind, []))
+    if kind == "LSTM":
+        return dz, dh, dz.sum(axis=1), dc
+    if kind == "GRU" and flag:
+        return dz, dh, np.concatenate([dz, fresh], -1).sum(axis=1), fresh
+    return dz, dh, dz.sum(axis=1)

@@ -66,9 +66,9 @@ def recurrent_grad(ctx: Lowering, node: Node) -> None:
         r = r.slice(1, 0, 2 * n)
     grads = [ctx.view(name) if name else None for name in names[4:]]
     operands = [saved, _packed(ctx, r), inner, _dense(ctx, names[2]), lengths(ctx, names[3])]
-    outputs = [ctx.output(name) for name in node.outputs]
-    fresh = outputs.pop() if kind == "GRU" and flag else None
-    operands += [*grads, outputs[0], fresh, *outputs[1:]]
+    dz, dh, sums, *third = (ctx.output(name) for name in node.outputs)
+    fresh = third.pop() if kind == "GRU" and third else None
+    operands += [*grads, dz, fresh, dh, third[0] if third else None, sums]
     args = [list(GATES).index(kind), DIRECTIONS[attributes["direction"]], flag]
     args += [CODES[name] for name in attributes["activations"]]
     ctx.emit("recurrent_grad", operands, [*args, n])

@@ -77,7 +77,7 @@ def recurrent_grad(
     direction: str = "forward",
     flag: int = 0,
 ) -> tuple[Info, ...]:
-    """Gradients of gates, of the first state, and one more."""
+    """Gradients of gates, of the first state, sums, and one more."""
     sides, gates = _check(kind, activations, direction), GATES[kind]
     require(saved.rank == 4 and R.rank == 3, f"ranks of {saved.dims} and R {R.dims} are 4 and 3")
     (_, time, batch, _), n = saved.dims, R.dims[2]
@@ -91,9 +91,9 @@ def recurrent_grad(
         ("G_h", G_h, state),
         ("G_c", G_c, state),
     )
-    found = Info(R.dtype, (sides, time, batch, gates * n)), Info(R.dtype, state)
+    more = kind == "GRU" and bool(flag)
+    sums = Info(R.dtype, (sides, batch, (gates + more) * n))
+    found = Info(R.dtype, (sides, time, batch, gates * n)), Info(R.dtype, state), sums
     if kind == "LSTM":
         return *found, Info(R.dtype, state)
-    if kind == "GRU" and flag:
-        return *found, Info(R.dtype, (sides, time, batch, n))
-    return found
+    return (*found, Info(R.dtype, (sides, time, batch, n))) if more else found
