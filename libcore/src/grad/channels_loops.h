@@ -2,19 +2,18 @@
 #include <math.h>
 
 #include "grad/channels.h"
+#include "vector/parts.h"
 
-/* Sixteen floats: one zmm, two ymm or four xmm registers, the same arithmetic in each. */
-typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));
-
-#define V(address) (*(const v16 *)(address))
+/* One register of channels after the other. */
+#define EACH_REGISTER for (int k = 0; k < PARTS; k++)
 
 /* Four pixels at a time, so that the partials stay in registers. */
-#define FOUR(body)                                                   \
-    for (; i + CPR_STREAMS <= n; i += CPR_STREAMS) {                 \
-        _Pragma("GCC unroll 4") for (int p = 0; p < CPR_STREAMS; p++) { body; } \
-    }                                                                \
-    _Pragma("GCC unroll 4") for (int p = 0; p < CPR_STREAMS; p++)    \
-        if (i + p < n) { body; }
+#define EACH_STREAM _Pragma("GCC unroll 4") for (int p = 0; p < CPR_STREAMS; p++)
+#define FOUR(body)                                   \
+    for (; i + CPR_STREAMS <= n; i += CPR_STREAMS) { \
+        EACH_STREAM { body; }                        \
+    }                                                \
+    EACH_STREAM if (i + p < n) { body; }
 
 static void sum(const float *x, int64_t step, int64_t n, int64_t lanes, cpr_lanes sum)
 {
@@ -24,13 +23,13 @@ static void sum(const float *x, int64_t step, int64_t n, int64_t lanes, cpr_lane
                 sum[i % CPR_STREAMS][l] += x[i * step + l];
         return;
     }
-    v16 s[CPR_STREAMS];
-    for (int p = 0; p < CPR_STREAMS; p++)
-        s[p] = V(sum[p]);
-    int64_t i = 0;
-    FOUR(s[p] += V(x + (i + p) * step))
-    for (int p = 0; p < CPR_STREAMS; p++)
-        *(v16 *)sum[p] = s[p];
+    EACH_REGISTER {
+        vf s[CPR_STREAMS];
+        EACH_STREAM s[p] = PART(sum[p], k);
+        int64_t i = 0;
+        FOUR(s[p] += CONST_PART(x + (i + p) * step, k))
+        EACH_STREAM PART(sum[p], k) = s[p];
+    }
 }
 
 static void deviation(const float *x, int64_t step, int64_t n, int64_t lanes, const float *mean, cpr_lanes sum)
@@ -43,14 +42,14 @@ static void deviation(const float *x, int64_t step, int64_t n, int64_t lanes, co
             }
         return;
     }
-    const v16 m = V(mean);
-    v16 s[CPR_STREAMS];
-    for (int p = 0; p < CPR_STREAMS; p++)
-        s[p] = V(sum[p]);
-    int64_t i = 0;
-    FOUR(const v16 d = V(x + (i + p) * step) - m; s[p] += d * d)
-    for (int p = 0; p < CPR_STREAMS; p++)
-        *(v16 *)sum[p] = s[p];
+    EACH_REGISTER {
+        const vf m = CONST_PART(mean, k);
+        vf s[CPR_STREAMS];
+        EACH_STREAM s[p] = PART(sum[p], k);
+        int64_t i = 0;
+        FOUR(const vf d = CONST_PART(x + (i + p) * step, k) - m; s[p] += d * d)
+        EACH_STREAM PART(sum[p], k) = s[p];
+    }
 }
 
 static void products(const float *x, int64_t x_step, const float *g, int64_t g_step, int64_t n, int64_t lanes,
@@ -65,17 +64,20 @@ static void products(const float *x, int64_t x_step, const float *g, int64_t g_s
             }
         return;
     }
-    const v16 m = V(mean);
-    v16 s[CPR_STREAMS], a[CPR_STREAMS];
-    for (int p = 0; p < CPR_STREAMS; p++) {
-        s[p] = V(sum[p]);
-        a[p] = V(along[p]);
-    }
-    int64_t i = 0;
-    FOUR(const v16 gi = V(g + (i + p) * g_step); s[p] += gi; a[p] += gi * (V(x + (i + p) * x_step) - m))
-    for (int p = 0; p < CPR_STREAMS; p++) {
-        *(v16 *)sum[p] = s[p];
-        *(v16 *)along[p] = a[p];
+    EACH_REGISTER {
+        const vf m = CONST_PART(mean, k);
+        vf s[CPR_STREAMS], a[CPR_STREAMS];
+        EACH_STREAM {
+            s[p] = PART(sum[p], k);
+            a[p] = PART(along[p], k);
+        }
+        int64_t i = 0;
+        FOUR(const vf gi = CONST_PART(g + (i + p) * g_step, k); s[p] += gi;
+             a[p] += gi * (CONST_PART(x + (i + p) * x_step, k) - m))
+        EACH_STREAM {
+            PART(sum[p], k) = s[p];
+            PART(along[p], k) = a[p];
+        }
     }
 }
 

@@ -5,20 +5,21 @@
 #include "grad/rows.h"
 #include "reduce/fold_loops.h"
 
-#define V(address) (*(const v16 *)(address))
 #define LOOP _Pragma("GCC ivdep") for (int64_t k = 0; k < n; k++)
 
 /* Sum of (x - mean)^2. */
 static float deviation(const float *x, int64_t n, float mean)
 {
     _Alignas(64) float p[CPR_PARTIALS] = {0};
-    v16 a = {0};
+    vf sums[PARTS] = {0};
     int64_t i = 0;
-    for (; i + CPR_PARTIALS <= n; i += CPR_PARTIALS) {
-        const v16 d = V(x + i) - mean;
-        a += d * d;
-    }
-    *(v16 *)p = a;
+    for (; i + CPR_PARTIALS <= n; i += CPR_PARTIALS)
+        EACH_PART(k)
+        {
+            const vf d = CONST_PART(x + i, k) - mean;
+            sums[k] += d * d;
+        }
+    EACH_PART(k) PART(p, k) = sums[k];
     for (int64_t j = 0; i < n; i++, j++)
         p[j] += (x[i] - mean) * (x[i] - mean);
     return sum_of_partials(p);
@@ -29,15 +30,20 @@ static void products(const float *x, const float *g, int64_t n, const float *sca
                      float *sum, float *along)
 {
     _Alignas(64) float p[CPR_PARTIALS] = {0}, q[CPR_PARTIALS] = {0};
-    v16 a = {0}, b = {0};
+    vf a[PARTS] = {0}, b[PARTS] = {0};
     int64_t i = 0;
-    for (; i + CPR_PARTIALS <= n; i += CPR_PARTIALS) {
-        const v16 s = V(g + i) * V(scale + i);
-        a += s;
-        b += s * ((V(x + i) - mean) * inv);
+    for (; i + CPR_PARTIALS <= n; i += CPR_PARTIALS)
+        EACH_PART(k)
+        {
+            const vf s = CONST_PART(g + i, k) * CONST_PART(scale + i, k);
+            a[k] += s;
+            b[k] += s * ((CONST_PART(x + i, k) - mean) * inv);
+        }
+    EACH_PART(k)
+    {
+        PART(p, k) = a[k];
+        PART(q, k) = b[k];
     }
-    *(v16 *)p = a;
-    *(v16 *)q = b;
     for (int64_t j = 0; i < n; i++, j++) {
         const float s = g[i] * scale[i];
         p[j] += s;
@@ -70,11 +76,11 @@ static void layer(const float *x, const float *g, float *dx, int64_t n, const fl
 static void softmax(const float *y, const float *g, float *out, int64_t n, float factor)
 {
     _Alignas(64) float p[CPR_PARTIALS] = {0};
-    v16 a = {0};
+    vf a[PARTS] = {0};
     int64_t i = 0;
     for (; i + CPR_PARTIALS <= n; i += CPR_PARTIALS)
-        a += V(y + i) * V(g + i);
-    *(v16 *)p = a;
+        EACH_PART(k) a[k] += CONST_PART(y + i, k) * CONST_PART(g + i, k);
+    EACH_PART(k) PART(p, k) = a[k];
     for (int64_t j = 0; i < n; i++, j++)
         p[j] += y[i] * g[i];
     const float sum = sum_of_partials(p);

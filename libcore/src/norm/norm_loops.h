@@ -11,28 +11,26 @@
 static float largest(const float *x, int64_t n)
 {
     _Alignas(64) float p[2 * CPR_PARTIALS];
-    v16 *const v = (v16 *)p;
-    v16 a = (v16){0} - INFINITY, b = a;
-#define LARGER(x, a) PICK((x) > (a), x, a)
     if (n >= 2 * CPR_PARTIALS) {
+        vf most[2 * PARTS];
+        _Pragma("GCC unroll 8") for (int k = 0; k < 2 * PARTS; k++) most[k] = (vf){0} - INFINITY;
         /* The last vectors may overlap those before them. */
         for (int64_t i = 0; i < n; i += 2 * CPR_PARTIALS) {
             const float *from = x + (i + 2 * CPR_PARTIALS <= n ? i : n - 2 * CPR_PARTIALS);
-            const v16 one = *(const v16 *)from, two = *(const v16 *)(from + CPR_PARTIALS);
-            a = LARGER(one, a);
-            b = LARGER(two, b);
+            _Pragma("GCC unroll 8") for (int k = 0; k < 2 * PARTS; k++)
+            {
+                const vf one = CONST_PART(from, k);
+                most[k] = PICK(one > most[k], one, most[k]);
+            }
         }
-        a = LARGER(b, a);
+        _Pragma("GCC unroll 8") for (int k = 0; k < 2 * PARTS; k++) PART(p, k) = most[k];
     } else {
-        v[0] = v[1] = a;
-        for (int64_t i = 0; i < n; i++)
-            p[i] = x[i] > -INFINITY ? x[i] : -INFINITY;
-        a = LARGER(v[1], v[0]);
+        for (int64_t i = 0; i < 2 * CPR_PARTIALS; i++)
+            p[i] = i < n && x[i] > -INFINITY ? x[i] : -INFINITY;
     }
-    v[0] = a;
 #define HALVE_MAX(half) \
     for (int64_t j = 0; j < half; j++) p[j] = p[j + half] > p[j] ? p[j + half] : p[j];
-    HALVE_MAX(8) HALVE_MAX(4) HALVE_MAX(2) HALVE_MAX(1)
+    HALVE_MAX(16) HALVE_MAX(8) HALVE_MAX(4) HALVE_MAX(2) HALVE_MAX(1)
     return p[0];
 }
 
@@ -44,7 +42,7 @@ static float exponentials(const float *x, float *y, int64_t n, float max)
     for (int64_t start = 0; start < n; start += BLOCK) {
         const int64_t part = n - start < BLOCK ? n - start : BLOCK;
         const int64_t whole = (part + CPR_PARTIALS - 1) / CPR_PARTIALS * CPR_PARTIALS;
-        *(v16 *)(buffer + whole - CPR_PARTIALS) = (v16){0};
+        EACH_PART(k) PART(buffer + whole - CPR_PARTIALS, k) = (vf){0};
         _Pragma("GCC ivdep") for (int64_t i = 0; i < part; i++) buffer[i] = x[start + i] - max;
         for (int64_t i = 0; i < whole; i += CPR_PARTIALS)
             for (int64_t j = 0; j < CPR_PARTIALS; j++)
@@ -93,12 +91,15 @@ static void row_deviation(float *partials, const float *x, int64_t n, int64_t ph
     int64_t i = 0;
     for (; i < n && (i + phase) % CPR_PARTIALS; i++)
         partials[(i + phase) % CPR_PARTIALS] += (x[i] - mean) * (x[i] - mean);
-    v16 a = *(const v16 *)partials;
-    for (; i + CPR_PARTIALS <= n; i += CPR_PARTIALS) {
-        const v16 d = *(const v16 *)(x + i) - mean;
-        a += d * d;
-    }
-    *(v16 *)partials = a;
+    vf sums[PARTS];
+    EACH_PART(k) sums[k] = PART(partials, k);
+    for (; i + CPR_PARTIALS <= n; i += CPR_PARTIALS)
+        EACH_PART(k)
+        {
+            const vf d = CONST_PART(x + i, k) - mean;
+            sums[k] += d * d;
+        }
+    EACH_PART(k) PART(partials, k) = sums[k];
     for (int64_t j = 0; i < n; i++, j++)
         partials[j] += (x[i] - mean) * (x[i] - mean);
 }

@@ -2,15 +2,9 @@
 #include <math.h>
 
 #include "pool/pool.h"
+#include "vector/parts.h"
 
-/* One register: gcc 12 compares wider vectors element by element. */
-#if defined(__AVX512F__)
-enum { BYTES = 64 };
-#elif defined(__AVX2__)
-enum { BYTES = 32 };
-#else
-enum { BYTES = 16 };
-#endif
+enum { BYTES = 4 * LANES }; /* of one register */
 #define VECTOR(t) t __attribute__((vector_size(BYTES), aligned(1), may_alias))
 typedef VECTOR(float) v_f32;
 typedef VECTOR(int32_t) m_f32;
@@ -37,7 +31,7 @@ typedef VECTOR(int8_t) m_u8;
     }
 
 /* The larger of the two; a NaN wins and stays. */
-#define PICK(b, a) ((b) > (a) || (b) != (b) ? (b) : (a))
+#define LARGER(b, a) ((b) > (a) || (b) != (b) ? (b) : (a))
 
 #define EACH_TAP                        \
     for (int64_t r = 0; r < rows; r++)  \
@@ -58,7 +52,7 @@ typedef VECTOR(int8_t) m_u8;
             *(v_##suffix *)y = a;                                                                \
         }, {                                                                                     \
             t a = (t)(lowest);                                                                   \
-            EACH_TAP a = PICK(AT(t, r, c), a);                                     \
+            EACH_TAP a = LARGER(AT(t, r, c), a);                                     \
             *(t *)y = a;                                                                         \
         })                                                                                       \
     }                                                                                            \
@@ -70,7 +64,7 @@ typedef VECTOR(int8_t) m_u8;
         for (int64_t r = 0; r < rows; r++) {                                                     \
             const t *b = (const t *)(x + r * row_step);                                          \
             for (int64_t i = 0; i < n; i++)                                                      \
-                a[i] = PICK(b[i], a[i]);                                               \
+                a[i] = LARGER(b[i], a[i]);                                               \
         }                                                                                        \
     }
 
