@@ -28,7 +28,7 @@ static cpr_status run_combine(const cpr_op *op, bool product)
         .b_scale = (float)cpr_arg_float(op, B_SCALE),
         .low = (float)cpr_arg_float(op, LOW),
         .high = (float)cpr_arg_float(op, HIGH),
-        .zero_point = (float)op->args[ZERO],
+        .zero_point = (int32_t)op->args[ZERO],
     };
     const cpr_combine_ops *ops = CPR_PICK(cpr_combine);
     cpr_walk_op(op, 3, &(cpr_elementwise){product ? ops->mul : ops->add, &p, 1u << 2, CPR_GRAIN_CHEAP});

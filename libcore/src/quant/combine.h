@@ -12,7 +12,8 @@
 #include "vector/walk.h"
 
 typedef struct {
-    float a_zero, b_zero, a_scale, b_scale, low, high, zero_point;
+    float a_zero, b_zero, a_scale, b_scale, low, high;
+    int32_t zero_point;
 } cpr_combine;
 
 typedef struct {

@@ -1,14 +1,6 @@
 /* combine_loops.h - the loops behind combine.h; the including file defines TABLE. */
 #include "quant/combine.h"
-
-/* rint by adding 1.5 2^23: |v| is far below 2^22 after the clip. */
-static inline __attribute__((always_inline)) uint8_t code_of(float v, const cpr_combine *p)
-{
-    const float magic = 0x1.8p23f;
-    v = v > p->low ? v : p->low;
-    v = v < p->high ? v : p->high;
-    return (uint8_t)(int32_t)((v + magic) - magic + p->zero_point);
-}
+#include "quant/nearest.h"
 
 #define COMBINE(name, value)                                                                   \
     static void name(const void *context, int64_t n, char *const *data, uint32_t scalars)      \
@@ -21,13 +13,13 @@ static inline __attribute__((always_inline)) uint8_t code_of(float v, const cpr_
             _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)                               \
             {                                                                                  \
                 const float a = (float)as[i] - p.a_zero;                                       \
-                out[i] = code_of(value, &p);                                                   \
+                out[i] = (uint8_t)(nearest(value, p.low, p.high) + p.zero_point);              \
             }                                                                                  \
         } else                                                                                 \
             _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)                               \
             {                                                                                  \
                 const float a = (float)as[i] - p.a_zero, b = (float)bs[i] - p.b_zero;          \
-                out[i] = code_of(value, &p);                                                   \
+                out[i] = (uint8_t)(nearest(value, p.low, p.high) + p.zero_point);              \
             }                                                                                  \
     }
 

@@ -1,21 +1,13 @@
 /* linear_loops.h - the loops behind linear.h; the including file defines TABLE. */
-#include <math.h>
-
 #include "quant/linear.h"
+#include "quant/nearest.h"
 
 #define LOOP _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)
 
-/* clip(rint(v) + zero_point, low, high).  Cut to 2^20 first, which no clip can see, v is rounded
- * half to even by adding 1.5 2^23.  A NaN becomes low. */
-static inline __attribute__((always_inline)) int32_t code_of(float v, float zero_point, float low, float high)
+/* clip(rint(v) + zero_point, low, high); a NaN becomes low. */
+static inline __attribute__((always_inline)) int32_t code_of(float v, int32_t zero_point, int32_t low, int32_t high)
 {
-    const float magic = 0x1.8p23f, bound = 0x1p20f;
-    float c = v > -bound ? v : -bound;
-    c = c < bound ? c : bound;
-    float q = (c + magic) - magic + zero_point;
-    q = q > low ? q : low;
-    q = q < high ? q : high;
-    return (int32_t)q;
+    return nearest(v, (float)(low - zero_point), (float)(high - zero_point)) + zero_point;
 }
 
 /* scale and zero_point: both one element, both dense, or only zero_point one element. */
@@ -28,25 +20,26 @@ static inline __attribute__((always_inline)) int32_t code_of(float v, float zero
         const t *zeros = (const t *)data[2];                                                       \
         t *out = (t *)data[3];                                                                     \
         if (scalars == 6) {                                                                        \
-            const float s = *scales, z = (float)*zeros;                                            \
+            const float s = *scales;                                                               \
+            const int32_t z = *zeros;                                                              \
             LOOP { const float x = (float)xs[i]; out[i] = (t)code_of(value, z, low, high); }       \
         } else if (scalars == 4) {                                                                 \
-            const float z = (float)*zeros;                                                         \
+            const int32_t z = *zeros;                                                              \
             LOOP { const float x = (float)xs[i], s = scales[i]; out[i] = (t)code_of(value, z, low, high); } \
         } else                                                                                     \
             LOOP                                                                                   \
             {                                                                                      \
-                const float x = (float)xs[i], s = scales[i], z = (float)zeros[i];                  \
-                out[i] = (t)code_of(value, z, low, high);                                          \
+                const float x = (float)xs[i], s = scales[i];                                       \
+                out[i] = (t)code_of(value, zeros[i], low, high);                                   \
             }                                                                                      \
     }
 
-CODES(quantize_u8, uint8_t, float, 0.0f, 255.0f, x / s)
-CODES(quantize_s8, int8_t, float, -128.0f, 127.0f, x / s)
-CODES(quantize_u16, uint16_t, float, 0.0f, 65535.0f, x / s)
-CODES(quantize_s16, int16_t, float, -32768.0f, 32767.0f, x / s)
-CODES(requantize_u8, uint8_t, int32_t, 0.0f, 255.0f, x *s)
-CODES(requantize_s8, int8_t, int32_t, -128.0f, 127.0f, x *s)
+CODES(quantize_u8, uint8_t, float, 0, 255, x / s)
+CODES(quantize_s8, int8_t, float, -128, 127, x / s)
+CODES(quantize_u16, uint16_t, float, 0, 65535, x / s)
+CODES(quantize_s16, int16_t, float, -32768, 32767, x / s)
+CODES(requantize_u8, uint8_t, int32_t, 0, 255, x *s)
+CODES(requantize_s8, int8_t, int32_t, -128, 127, x *s)
 
 /* (q - zero_point) scale; the difference of s32 wraps. */
 #define VALUES(name, t)                                                                            \
