@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import Net, resnet
+from networks import Net, lstm, resnet
 
 from compress_autograd.checkpoint import measure, parse_memory, readable
 from compress_autograd.errors import BudgetError
@@ -120,4 +120,25 @@ def test_values_that_decide_shapes_cross_segments() -> None:
     found, _ = step(model, feeds)
 
     assert any(segment.again for segment in model.segments(feeds))
+    assert wanted == found
+
+
+def test_gates_of_recurrent_layers_count() -> None:
+    """What the layers keep beside values of the graph is part of the estimate, and of the cuts."""
+    feeds = {"input": np.random.default_rng(0).standard_normal((60, 32, 10)).astype(np.float32)}
+    graph = lstm(layers=5)
+    costs = measure(Trainable(graph), feeds)
+    kept = costs.kept(0, len(costs.saved))
+    tracemalloc.start()
+    y = Trainable(graph)(feeds)["output"]
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    del y
+    wanted, peak = step(Trainable(graph), feeds)
+    model = Trainable(graph, memory=int(peak * 0.8))
+    found, less = step(model, feeds)
+
+    assert 0.9 < taken / kept < 1.25
+    assert any(segment.again for segment in model.segments(feeds))
+    assert less < peak * 0.8
     assert wanted == found

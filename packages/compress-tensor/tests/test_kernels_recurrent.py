@@ -89,26 +89,29 @@ def test_forward_and_back(case: Any, shape: tuple[int, int, int, int]) -> None:
         close(a, b)
 
 
+@pytest.mark.parametrize("flag", [0, 1])
 @pytest.mark.parametrize("kind", GATES)
-def test_threads_and_neighbours_change_nothing(kind: str) -> None:
-    names = DEFAULTS[kind]
-    attributes = (("kind", kind), ("flag", 1), ("activations", tuple(names)))
-    given = operands(kind, 1, (6, 40, 9, 40), full=False)
+def test_threads_and_neighbours_change_nothing(kind: str, flag: int) -> None:
+    """Forty sequences are divided among threads, five are worked on by all together."""
+    attributes = (
+        ("kind", kind), ("flag", flag), ("direction", "bidirectional"),
+        ("activations", tuple(DEFAULTS[kind] * 2)),
+    )  # fmt: skip
+    x, w, r, b, lengths, *_ = operands(kind, 2, (30, 40, 9, 40), full=True)
     before, found = get_num_threads(), []
 
-    def compute(rows: slice) -> list[bytes]:
-        x = [None if a is None else Tensor(a) for a in [given[0][:, rows], *given[1:]]]
-        kept = run_many("compress::RecurrentForward", x, attributes, 4 if kind == "LSTM" else 3)
-        more = [kept[2], x[2], None, None, kept[0] * 1.0]
-        count = 3 if kind == "RNN" else 4
-        back = run_many("compress::RecurrentGrad", more, attributes, count)
+    def compute(count: int) -> list[bytes]:
+        given = [Tensor(a) for a in (x[:, :count], w, r, b, lengths[:count])]
+        kept = run_many("compress::RecurrentForward", given, attributes, 3 + (kind == "LSTM"))
+        more = [kept[2], given[2], None, given[4], kept[0] * 1.0]
+        results = 4 if kind == "LSTM" or (kind == "GRU" and flag) else 3
+        back = run_many("compress::RecurrentGrad", more, attributes, results)
         return [t.numpy()[..., :5, :].tobytes() for t in [*kept, *back]]
 
     try:
         for threads in (1, 2, 3, 8):
             set_num_threads(threads)
-            found.append(compute(slice(0, 40)))
-            found.append(compute(slice(0, 5)))
+            found += [compute(40), compute(5)]
     finally:
         set_num_threads(before)
 
