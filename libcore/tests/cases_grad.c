@@ -1,4 +1,5 @@
 /* cases_grad.c - gradients. */
+#include <math.h>
 #include <string.h>
 
 #include "check.h"
@@ -74,8 +75,13 @@ static void make_batch_norm(rng *r, test_case *t)
     add_images(r, t, OUTPUT, x);
     for (int32_t i = 0; i < 2; i++)
         add_dense(t, OUTPUT, F32, 1, &x[1]);
+    if (one_in(r, 2))
+        add_absent(t);
+    else
+        add_images(r, t, INPUT, x);
     arg_int(t, chunk);
     arg_float(t, 1e-5);
+    arg_float(t, one_in(r, 2) ? 0.0 : -INFINITY);
 }
 
 static void make_batch_norm_grad(rng *r, test_case *t)

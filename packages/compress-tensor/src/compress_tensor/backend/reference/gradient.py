@@ -53,14 +53,25 @@ def _axes(X: Array) -> tuple[int, ...]:
 @reference("BatchNorm", DOMAIN)
 @accumulated
 def batch_norm(
-    X: Array, scale: Array, B: Array, *, epsilon: float = 1e-5
+    X: Array,
+    scale: Array,
+    B: Array,
+    residual: Array | None = None,
+    *,
+    epsilon: float = 1e-5,
+    relu: int = 0,
 ) -> tuple[Array, Array, Array]:
-    """Return (N, C, ...) normalised by channel as in training, and the means and variances."""
+    """Return (N, C, ...) normalised by channel as in training, and the means and variances.
+
+    A residual is added to the result; with ``relu`` it is at least 0.
+    """
     wide = (-1, *[1] * (X.ndim - 2))
     apart = X - mean(X, _axes(X))
     variance = mean(apart * apart, _axes(X), keepdims=False)
     factor = scale / np.sqrt(variance + variance.dtype.type(epsilon))
     result = apart * factor.reshape(wide) + B.reshape(wide)
+    result = result if residual is None else result + residual
+    result = np.maximum(result, 0) if relu else result
     return result, mean(X, _axes(X), keepdims=False), variance
 
 

@@ -33,8 +33,18 @@ def conv_weight_grad(
 
 
 @rule("BatchNorm", domain=DOMAIN)
-def batch_norm(X: Info, scale: Info, B: Info, *, epsilon: float = 1e-5) -> tuple[Info, ...]:
+def batch_norm(
+    X: Info,
+    scale: Info,
+    B: Info,
+    residual: Info | None = None,
+    *,
+    epsilon: float = 1e-5,
+    relu: int = 0,
+) -> tuple[Info, ...]:
     """The normalised tensor, and two numbers per channel."""
+    if residual is not None:
+        require(residual.dims == X.dims, f"shapes {X.dims} and {residual.dims} differ")
     require(X.rank >= 2, f"an input of shape {X.dims} has no channels")
     for each in (scale, B):
         require(each.dims == X.dims[1:2], f"{each.dims} is not one number per channel of {X.dims}")
