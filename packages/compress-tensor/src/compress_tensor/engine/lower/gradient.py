@@ -61,6 +61,18 @@ def conv_weight_grad(ctx: Lowering, node: Node) -> None:
     ctx.copy(moved, target)
 
 
+@lower("MaxPoolGrad", domain=DOMAIN)
+def max_pool_grad(ctx: Lowering, node: Node) -> None:
+    """Plan finding the largest elements again, and adding to their gradients."""
+    floats(ctx, *node.inputs)
+    x, g = _images(ctx, node.inputs[0]), _images(ctx, node.inputs[1])
+    attributes = ctx.attributes(node)
+    w = window(attributes, tuple(attributes["kernel_shape"]), ctx.info(node.inputs[0]).dims[2:])
+    out = ctx.output(node.outputs[0], channels_last, View.is_channels_last)
+    if out.size:
+        ctx.emit("max_pool_grad", [x, g, _four(out)], w.words())
+
+
 def _four(view: View) -> View:
     """Return (n, c, ...) as images."""
     while len(view.shape) < 4:

@@ -64,6 +64,25 @@ def batch_norm_grad(
     return Info(X.dtype, X.dims), found, found
 
 
+@rule("MaxPoolGrad", domain=DOMAIN)
+def max_pool_grad(
+    X: Info,
+    G: Info,
+    *,
+    kernel_shape: list[int],
+    strides: list[int],
+    pads: list[int],
+    dilations: list[int],
+) -> Info:
+    """As the input."""
+    x, g = X.dims, G.dims
+    require(len(x) >= 3 and len(g) == len(x), f"ranks of {x} and {g} differ or are too small")
+    axes = windows(x[2:], kernel_shape, strides, pads, dilations, "NOTSET")
+    fits = g[:2] == x[:2] and list(g[2:]) == [w.output for w in axes]
+    require(fits, f"a gradient of shape {g} does not belong to an input of {x}")
+    return Info(X.dtype, x)
+
+
 @rule("LayerNormGrad", domain=DOMAIN)
 def layer_norm_grad(
     X: Info, G: Info, scale: Info, *, axis: int = -1, epsilon: float = 1e-5
