@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-enum { CPR_POOL_LANES = 16 };
+enum { CPR_POOL_LANES = 64 };
 
 /* The part of a window that lies inside the image; steps in elements. */
 typedef struct {
