@@ -1,4 +1,5 @@
 /* cases_grad.c - gradients. */
+#include <math.h>
 #include <string.h>
 
 #include "check.h"
@@ -51,6 +52,24 @@ static void make_conv_weight_grad(rng *r, test_case *t)
     arg_int(t, chunk);
 }
 
+static void make_max_pool_grad(rng *r, test_case *t)
+{
+    const int64_t kernel[] = {between(r, 1, 4), between(r, 1, 4)}, stride[] = {between(r, 1, 3), between(r, 1, 3)};
+    const int64_t pad[] = {between(r, 0, 2), between(r, 0, 2)}, dilation[] = {between(r, 1, 2), between(r, 1, 2)};
+    const int64_t x[] = {between(r, 0, 3), between(r, 1, 40), between(r, 1, 12), between(r, 1, 12)};
+    int64_t g[] = {x[0], x[1], 0, 0};
+    for (int32_t i = 0; i < 2; i++)
+        g[2 + i] = outputs(x[2 + i], kernel[i], stride[i], pad[i], between(r, 0, 3), dilation[i]);
+    add_images(r, t, INPUT, x);
+    add_images(r, t, INPUT, g);
+    add_images(r, t, OUTPUT, x);
+    const int64_t *pairs[] = {kernel, stride, pad, dilation};
+    for (int32_t i = 0; i < 4; i++) {
+        arg_int(t, pairs[i][0]);
+        arg_int(t, pairs[i][1]);
+    }
+}
+
 static void random_batch(rng *r, int64_t *x, int64_t *chunk, int64_t *partial)
 {
     x[0] = between(r, 1, 6);
@@ -74,8 +93,13 @@ static void make_batch_norm(rng *r, test_case *t)
     add_images(r, t, OUTPUT, x);
     for (int32_t i = 0; i < 2; i++)
         add_dense(t, OUTPUT, F32, 1, &x[1]);
+    if (one_in(r, 2))
+        add_absent(t);
+    else
+        add_images(r, t, INPUT, x);
     arg_int(t, chunk);
     arg_float(t, 1e-5);
+    arg_float(t, one_in(r, 2) ? 0.0 : -INFINITY);
 }
 
 static void make_batch_norm_grad(rng *r, test_case *t)
@@ -170,5 +194,6 @@ const generator cases_grad[] = {
     {"batch_norm_grad", make_batch_norm_grad},   {"unary_grad", make_unary_grad},
     {"sgd_step", make_sgd_step},                 {"adam_step", make_adam_step},
     {"layer_norm_grad", make_layer_norm_grad},   {"softmax_grad", make_softmax_grad},
+    {"max_pool_grad", make_max_pool_grad},
     {NULL, NULL},
 };

@@ -39,16 +39,18 @@ static void fold(const cpr_lanes sum, int64_t lanes, float *out)
 }
 
 /* ---- batch_norm: operands x [N, C, H, W] channel stride 1, scale, bias [C], partial
- * [chunks, 2, C] contiguous, out as x, mean, variance [C]; args: images per chunk, epsilon.
+ * [chunks, 2, C] contiguous, out as x, mean, variance [C], residual as x or absent; args: images
+ * per chunk, epsilon, low: out = max(low, normalised + residual).
  * Variances by Chan, Golub and LeVeque, 1979. ---- */
-enum { X, S_SCALE, BIAS, PARTIAL, OUT, MEAN, VARIANCE };
+enum { X, S_SCALE, BIAS, PARTIAL, OUT, MEAN, VARIANCE, RESIDUAL };
 
 static cpr_status check_norm(const cpr_op *op, int64_t *scratch_bytes)
 {
     const char *name = "batch_norm";
-    CPR_REQUIRE(name, op->n_tensors == 7 && op->n_args == 2 && op->args[0] >= 1);
-    const cpr_tensor *x = op->tensor[X], *out = op->tensor[OUT];
+    CPR_REQUIRE(name, op->n_tensors == 8 && op->n_args == 3 && op->args[0] >= 1);
+    const cpr_tensor *x = op->tensor[X], *added = op->tensor[RESIDUAL], *out = op->tensor[OUT];
     CPR_REQUIRE(name, images(x) && images(out) && cpr_is_output(out) && cpr_same_dims(x, out));
+    CPR_REQUIRE(name, !added || (images(added) && cpr_same_dims(x, added)));
     CPR_REQUIRE(name, is_partial(op->tensor[PARTIAL], x, op->args[0]));
     static const int32_t rows[] = {S_SCALE, BIAS, MEAN, VARIANCE};
     for (int32_t i = 0; i < 4; i++)
@@ -96,11 +98,13 @@ static void affine_to(void *context, int64_t begin, int64_t end, int32_t worker)
 {
     (void)worker;
     const job *j = context;
-    const cpr_tensor *x = j->op->tensor[X], *out = j->op->tensor[OUT];
+    const cpr_tensor *x = j->op->tensor[X], *added = j->op->tensor[RESIDUAL], *out = j->op->tensor[OUT];
+    const float low = (float)cpr_arg_float(j->op, 2);
     for (int64_t row = begin; row < end; row++) {
         const int64_t n = row / x->dim[2], h = row % x->dim[2];
-        j->ops->affine(line(j->op, X, n, h), x->stride[3], line(j->op, OUT, n, h), out->stride[3], x->dim[3], x->dim[1],
-                       j->op->data[MEAN], j->b, j->c);
+        j->ops->affine(line(j->op, X, n, h), x->stride[3], added ? line(j->op, RESIDUAL, n, h) : NULL,
+                       added ? added->stride[3] : 0, line(j->op, OUT, n, h), out->stride[3], x->dim[3], x->dim[1],
+                       j->op->data[MEAN], j->b, j->c, low);
     }
 }
 

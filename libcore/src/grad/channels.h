@@ -24,9 +24,10 @@ typedef struct {
     /* out = g a + (x - mean) b + c */
     void (*apply)(const float *x, int64_t x_step, const float *g, int64_t g_step, float *out, int64_t out_step,
                   int64_t n, int64_t channels, const float *mean, const float *a, const float *b, const float *c);
-    /* out = (x - mean) b + c */
-    void (*affine)(const float *x, int64_t x_step, float *out, int64_t out_step, int64_t n, int64_t channels,
-                   const float *mean, const float *b, const float *c);
+    /* out = (x - mean) b + c, then + added if it is not NULL, then at least low */
+    void (*affine)(const float *x, int64_t x_step, const float *added, int64_t added_step, float *out,
+                   int64_t out_step, int64_t n, int64_t channels, const float *mean, const float *b, const float *c,
+                   float low);
 } cpr_channel_ops;
 
 extern const cpr_channel_ops cpr_channels_scalar, cpr_channels_avx2, cpr_channels_avx512;

@@ -92,14 +92,24 @@ static void apply(const float *x, int64_t x_step, const float *g, int64_t g_step
     }
 }
 
-static void affine(const float *x, int64_t x_step, float *out, int64_t out_step, int64_t n, int64_t channels,
-                   const float *mean, const float *b, const float *c)
+static void affine(const float *x, int64_t x_step, const float *added, int64_t added_step, float *out, int64_t out_step,
+                   int64_t n, int64_t channels, const float *mean, const float *b, const float *c, float low)
 {
     for (int64_t i = 0; i < n; i++) {
-        const float *xi = x + i * x_step;
+        const float *xi = x + i * x_step, *more = added ? added + i * added_step : NULL;
         float *to = out + i * out_step;
-        _Pragma("GCC ivdep") for (int64_t l = 0; l < channels; l++)
-            to[l] = fmaf(xi[l] - mean[l], b[l], c[l]);
+        if (more)
+            _Pragma("GCC ivdep") for (int64_t l = 0; l < channels; l++)
+            {
+                const float y = fmaf(xi[l] - mean[l], b[l], c[l]) + more[l];
+                to[l] = y < low ? low : y;
+            }
+        else
+            _Pragma("GCC ivdep") for (int64_t l = 0; l < channels; l++)
+            {
+                const float y = fmaf(xi[l] - mean[l], b[l], c[l]);
+                to[l] = y < low ? low : y;
+            }
     }
 }
 

@@ -77,7 +77,8 @@
     X(cross_entropy_grad) \
     X(layer_norm_grad) \
     X(softmax_grad) \
-    X(attention_grad_f32)
+    X(attention_grad_f32) \
+    X(max_pool_grad)
 
 #define DECLARE(name) extern const cpr_kernel cpr_k_##name;
 #define ENTRY(name) &cpr_k_##name,

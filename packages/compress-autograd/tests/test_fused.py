@@ -148,3 +148,39 @@ def test_attention_that_the_kernels_do_not_take(again):
     assert len(found[0]) == 4
     for mine, wanted in zip(*found, strict=True):
         np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+
+
+def _block(residual):
+    """Return a convolution, batch normalisation, perhaps a residual, Relu, the mean."""
+    b = Builder("block")
+    x = b.input("x", DType.FLOAT32, ("N", 6, 5, 7))
+    y = b.conv(x, _real(0, 6, 6, 3, 3).astype(np.float32), kernel_shape=[3, 3], pads=[1] * 4)
+    rows = [_real(n, 6).astype(np.float32) for n in range(1, 4)]
+    y = b.batch_normalization(y, *rows, np.abs(rows[0]), epsilon=1e-3)
+    if residual == "of the same shape":
+        y = b.add(b.mul(x, _real(5, 6, 1, 1).astype(np.float32)), y)
+    elif residual == "that broadcasts":
+        y = b.add(y, _real(5, 6, 1, 1).astype(np.float32))
+    b.output("output", b.relu(y))
+    return b.graph()
+
+
+@pytest.mark.parametrize("residual", ["", "of the same shape", "that broadcasts"])
+def test_what_follows_a_batch_normalisation(residual):
+    """Values, statistics and gradients, first and second, are those of separate operators."""
+    graph, x, found = _block(residual), _real(6, 3, 6, 5, 7).astype(np.float32), []
+    for operators in ({}, {"Relu": lambda node, value: run("Relu", (value,))}):
+        model = Trainable(graph, operators=operators)
+        parameters = list(model.parameters.values())
+        outs = [model({"x": x})["output"]]
+        found.append([outs[0].numpy(), *(b.numpy() for b in model.buffers.values())])
+        found[-1] += _gradients(model, x).values()
+        first = grad(ct.sum(outs[0] * outs[0]), parameters, create_graph=True)
+        second = grad(sum((ct.sum(g * g) for g in first), ct.Tensor(0.0)), parameters)
+        found[-1] += [g.numpy() for g in second]
+        found[-1].append(model.eval()({"x": x})["output"].numpy())
+        ops = [step.node.op for step in model.steps]
+
+        assert ("Relu" in ops) == bool(operators)
+    for mine, wanted in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())

@@ -55,6 +55,34 @@ def test_gradients_of_convolution_weights(case: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("shape", "kernel", "strides", "pads", "dilations"),
+    [
+        ((3, 37, 9, 8), [3, 3], [2, 2], [1, 1, 1, 0], [1, 1]),
+        ((2, 16, 11, 7), [2, 3], [1, 3], [0, 2, 1, 1], [2, 1]),
+        ((4, 5, 20), [4], [3], [1, 2], [1]),
+        ((0, 4, 5, 5), [2, 2], [1, 1], [0, 0, 0, 0], [1, 1]),
+    ],
+    ids=str,
+)
+def test_maximum_of_windows(
+    shape: tuple[int, ...],
+    kernel: list[int],
+    strides: list[int],
+    pads: list[int],
+    dilations: list[int],
+) -> None:
+    attributes = {
+        "kernel_shape": tuple(kernel),
+        "strides": tuple(strides),
+        "pads": tuple(pads),
+        "dilations": tuple(dilations),
+    }
+    x = np.round(real(0, *shape) * 2)  # with many that are equal
+    (y,) = run_many("MaxPool", [Tensor(x)], tuple(attributes.items()), 1)
+    compare("MaxPoolGrad", [x, real(1, *y.shape)], **attributes)
+
+
+@pytest.mark.parametrize(
     ("shape", "out", "attributes"),
     [
         ((3, 12, 9, 8), 7, {"strides": (2, 2), "pads": (1, 1, 1, 1), "output_padding": (1, 0)}),

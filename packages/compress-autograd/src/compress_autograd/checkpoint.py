@@ -20,6 +20,7 @@ from compress_tensor.promotion import FLOATS
 from .backward import pull
 from .errors import BudgetError
 from .function import Function
+from .fused import has_relu
 from .nodes import Step, Value
 from .rules.recurrent_training import kept_bytes
 from .rules.registry import RULES
@@ -125,7 +126,8 @@ def _note(
     rule = RULES.get(node.op)
     gates = kept_bytes(node.op, given)
     composed = rule is None or (rule.joint is not None and node.op != "BatchNormalization")
-    costs.working.append((3 if composed and not gates else 1) * (moved + read) + gates)
+    clipped = moved if has_relu(node) else 0
+    costs.working.append((3 if composed and not gates else 1) * (moved + read) + gates + clipped)
     needs = [name in followed for name in node.inputs]
     kept = _saved(node, needs) if any(needs) else []
     if gates and kept:
@@ -140,7 +142,7 @@ def _saved(node: Node, needs: Sequence[bool]) -> list[str]:
     """Return the values that an operator's rule asks for; all, where that is not known."""
     rule = RULES.get(node.op)
     if rule is None or node.op == "BatchNormalization":
-        return list(node.inputs)
+        return [*node.inputs, *(node.outputs if has_relu(node) else ())]
     found: list[str] = []
     for _, place in rule.saves(needs):
         source = node.outputs if place.output else node.inputs

@@ -2,6 +2,7 @@
 
 * GELU: five operators become Gelu, whose derivative is one kernel.
 * A linear layer: MatMul and the Add of a bias become one product that adds it as it stores.
+* Batch normalisation: the Relu, or the Add and Relu, behind it become part of it.
 * Attention: products, scale, mask and softmax become one kernel, which keeps no scores.
 """
 
@@ -29,8 +30,11 @@ from .nodes import Operator, Value, device
 from .rules.attention import OPERATOR, attend
 
 _LINEAR = "Linear"
+_NORM = "BatchNormalization"
+NORMALISED = f"{DOMAIN}::{_NORM}"  #: operands as ONNX's, and a residual
 #: operators that are replaced: where somebody defines one of them anew, nothing is fused
 _REPLACED = {"MatMul", "Add", "Mul", "Div", "Pow", "Erf", "Tanh", "Softmax", "Gelu", "Gemm"}
+_REPLACED |= {"BatchNormalization", "Relu"}
 
 
 def fused_nodes(
@@ -56,6 +60,7 @@ def fused_nodes(
     nodes = fuse(graph.nodes, defaultdict(lambda: unknown), numbers, (gelu, _attention))
     matcher = Matcher(nodes, {}, {})
     nodes = [_linear(matcher, node, graph.constants, outputs) or node for node in nodes]
+    nodes = [_normalised(matcher, node, outputs) or node for node in nodes]
     return without_dead(nodes, outputs)
 
 
@@ -74,6 +79,39 @@ def _linear(
         return None
     names = [found[name] for name in "xwb"]
     return Node(_LINEAR, names, node.outputs, {}, node.name, DOMAIN)
+
+
+def _normalised(matcher: Matcher, node: Node, outputs: set[str]) -> Node | None:
+    """Return the batch normalisation that a Relu completes, or None."""
+    if node.op != "Relu" or node.domain:
+        return None
+
+    def made_by(name: str, op: str) -> Node | None:
+        found = matcher.producers.get(name)
+        alone = matcher.readers[name] == 1 and name not in outputs
+        return found if found and found.op == op and not found.domain and alone else None
+
+    add = made_by(node.inputs[0], "Add")
+    names = add.inputs if add else node.inputs
+    for n, name in enumerate(names):
+        norm = made_by(name, _NORM)
+        if norm is not None and len(norm.outputs) == 1:
+            residual = [names[1 - n]] if add else []
+            inputs = [*norm.inputs, *residual]
+            return Node(_NORM, inputs, node.outputs, norm.attributes, norm.name, DOMAIN)
+    return None
+
+
+def has_relu(node: Node) -> bool:
+    """Whether a node is a batch normalisation that ends with a Relu."""
+    return node.op == _NORM and node.domain == DOMAIN
+
+
+def followed(node: Node, y: Tensor, residuals: Sequence[Tensor]) -> Tensor:
+    """Return what a normalised tensor becomes by the operators that were made part of it."""
+    for residual in residuals:
+        y = y + residual
+    return run("Relu", (y,)) if has_relu(node) else y
 
 
 def _attention(matcher: Matcher, node: Node) -> Node | None:

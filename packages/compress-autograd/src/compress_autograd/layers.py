@@ -9,7 +9,7 @@ import numpy as np
 
 import compress_tensor as ct
 from compress_tensor import InputError, ShapeError, Tensor
-from compress_tensor.eager import run_many
+from compress_tensor.eager import run, run_many
 from compress_tensor.random import Generator
 
 from . import tape
@@ -35,37 +35,49 @@ class BatchNorm(Function):
 
     Args:
         epsilon: added to the variance.
+        relu: whether what is below 0 becomes 0, after a residual is added.
 
     Attributes:
         mean: of the batch, (c,).
         variance: of the batch (biased), (c,).
     """
 
-    def __init__(self, epsilon: float = 1e-5) -> None:
+    def __init__(self, epsilon: float = 1e-5, *, relu: bool = False) -> None:
         super().__init__()
         self.epsilon = epsilon
+        self.relu = relu
         self.mean: Any = None
         self.variance: Any = None
         self._inverse: Any = None
 
-    def forward(self, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-        """Return the normalised tensor."""
+    def forward(
+        self, x: Tensor, scale: Tensor, bias: Tensor, residual: Tensor | None = None
+    ) -> Tensor:
+        """Return the normalised tensor, plus a residual of its shape."""
         if x.ndim < 2 or not prod(x.shape[:1] + x.shape[2:]):
             raise ShapeError(f"batch normalisation of shape {list(x.shape)}: a channel is empty")
-        pairs = (("epsilon", self.epsilon),)
-        y, self.mean, self.variance = run_many("compress::BatchNorm", (x, scale, bias), pairs, 3)
+        pairs = (("epsilon", self.epsilon), ("relu", int(self.relu)))
+        operands = (x, scale, bias, residual)
+        y, self.mean, self.variance = run_many("compress::BatchNorm", operands, pairs, 3)
         self._inverse = 1.0 / ct.sqrt(self.variance + self.epsilon)
-        self.save(x, scale, bias)
+        # A view of the result: the result itself leads to its record, and so in a circle.
+        self.save(x, scale, bias, residual, y.detach() if self.relu else None)
         return y
 
+    def _again(self, x: Tensor, scale: Tensor, bias: Tensor, residual: Tensor | None) -> Tensor:
+        y = _composed(x, scale, bias, self.epsilon)
+        y = y if residual is None else y + residual
+        return run("Relu", (y,)) if self.relu else y
+
     def vjp(self, g: Tensor) -> Any:
-        """Return the gradients of x, scale and bias."""
-        x, scale, bias = self.saved
+        """Return the gradients of x, scale, bias and the residual."""
+        x, scale, bias, residual, y = self.saved
         if tape.is_grad_enabled():
-            given = (x, scale, bias)
-            return pull(lambda x, s, b: _composed(x, s, b, self.epsilon), given, self.needs, [g])
+            return pull(self._again, (x, scale, bias, residual), self.needs, [g])
+        if y is not None:
+            g = run("compress::UnaryGrad", (y, g), (("function", "Relu"),))
         operands = (x, g, self.mean, self._inverse, scale)
-        return tuple(run_many("compress::BatchNormGrad", operands, (), 3))
+        return (*run_many("compress::BatchNormGrad", operands, (), 3), g)
 
 
 def dropout(x: Tensor, ratio: float, generator: Generator) -> Tensor:

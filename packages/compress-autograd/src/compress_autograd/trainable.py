@@ -116,6 +116,7 @@ class Trainable(Runner):
     ) -> None:
         own: dict[str, Operator] = {
             "BatchNormalization": self._batch_norm,
+            fused.NORMALISED: self._batch_norm,
             "Dropout": self._dropout,
         }
         super().__init__({**own, **fused.OPERATORS, **(operators or {})})
@@ -258,14 +259,17 @@ class Trainable(Runner):
         self.generator = Generator(seed, position)
 
     def _batch_norm(self, node: Node, *given: Value) -> Any:
-        x, scale, bias, mean, variance = (device(v) for v in given)
+        x, scale, bias, mean, variance, *more = (device(v) for v in given)
         epsilon = float(node.attributes.get("epsilon", 1e-5))
         if not self.training:
             factor = scale / (variance + epsilon) ** 0.5
             wide = (-1, *[1] * (x.ndim - 2))
-            return x * factor.reshape(wide) + (bias - mean * factor).reshape(wide)
-        layer = BatchNorm(epsilon)
-        y = layer(x, scale, bias)
+            y = x * factor.reshape(wide) + (bias - mean * factor).reshape(wide)
+            return fused.followed(node, y, more)
+        inside = all(each.shape == x.shape for each in more)
+        layer = BatchNorm(epsilon, relu=inside and fused.has_relu(node))
+        y = layer(x, scale, bias, *(more if inside else ()))
+        y = y if inside else fused.followed(node, y, more)
         keep = float(node.attributes.get("momentum", 0.9))
         self._note(node.inputs[3], layer.mean, keep)
         self._note(node.inputs[4], layer.variance, keep)

@@ -13,6 +13,7 @@ from compress_tensor import Tensor
 from compress_tensor.backend.reference.spatial import Window, transposed, windows
 from compress_tensor.eager import run, run_many
 
+from ..tape import is_grad_enabled
 from ..views import embed
 from .composed import composed
 from .registry import rule
@@ -161,6 +162,19 @@ def max_pool(gs: Any, x: Tensor, call: Any) -> Tensor | None:
     """Give the gradient to the first of the largest elements of each window."""
     if gs[0] is None:
         return None
+    if not is_grad_enabled():
+        kernel = tuple(call.attributes["kernel_shape"])
+        axes = _axes(call, x.shape, kernel)
+        # Windows that begin past the end see nothing: they are there by ceil_mode.
+        ends = [(w.output - 1) * w.stride + w.reach - w.begin - w.size for w in axes]
+        numbers = dict(_numbers(axes, 1))
+        pairs = {
+            "kernel_shape": kernel,
+            "strides": numbers["strides"],
+            "pads": (*(w.begin for w in axes), *ends),
+            "dilations": numbers["dilations"],
+        }
+        return run("compress::MaxPoolGrad", (x, gs[0]), tuple(pairs.items()))
     given = tuple(pair for pair in call.given if pair[0] != "storage_order")
     places = run_many("MaxPool", (x,), given, 2)[1].reshape(-1)
     g = gs[0].reshape(-1)

@@ -12,6 +12,7 @@ from ...graph.graph import Array
 from .activation import log_softmax, sigmoid, softmax
 from .common import accumulated, mean, places
 from .conv import offsets, pad_spatial
+from .pool import max_pool
 from .registry import reference
 from .spatial import windows
 from .special import erf
@@ -53,14 +54,25 @@ def _axes(X: Array) -> tuple[int, ...]:
 @reference("BatchNorm", DOMAIN)
 @accumulated
 def batch_norm(
-    X: Array, scale: Array, B: Array, *, epsilon: float = 1e-5
+    X: Array,
+    scale: Array,
+    B: Array,
+    residual: Array | None = None,
+    *,
+    epsilon: float = 1e-5,
+    relu: int = 0,
 ) -> tuple[Array, Array, Array]:
-    """Return (N, C, ...) normalised by channel as in training, and the means and variances."""
+    """Return (N, C, ...) normalised by channel as in training, and the means and variances.
+
+    A residual is added to the result; with ``relu`` it is at least 0.
+    """
     wide = (-1, *[1] * (X.ndim - 2))
     apart = X - mean(X, _axes(X))
     variance = mean(apart * apart, _axes(X), keepdims=False)
     factor = scale / np.sqrt(variance + variance.dtype.type(epsilon))
     result = apart * factor.reshape(wide) + B.reshape(wide)
+    result = result if residual is None else result + residual
+    result = np.maximum(result, 0) if relu else result
     return result, mean(X, _axes(X), keepdims=False), variance
 
 
@@ -84,6 +96,26 @@ def batch_norm_grad(
     count = X.size // X.shape[1]
     inner = G - (total.reshape(wide) + normal * along.reshape(wide)) / count
     return (scale * inverse).reshape(wide) * inner, along, total
+
+
+@reference("MaxPoolGrad", DOMAIN)
+def max_pool_grad(
+    X: Array,
+    G: Array,
+    *,
+    kernel_shape: list[int],
+    strides: list[int],
+    pads: list[int],
+    dilations: list[int],
+) -> Array:
+    """Return the gradient of X: each of G goes to the first of the largest in its window."""
+    _, indices = max_pool(
+        X, kernel_shape=kernel_shape, strides=strides, pads=pads, dilations=dilations, n_outputs=2
+    )
+    result = np.zeros(X.size, G.dtype)
+    seen = indices >= 0
+    np.add.at(result, indices[seen], G[seen])
+    return result.reshape(X.shape)
 
 
 @reference("LayerNormGrad", DOMAIN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import inf, prod
 
 from ...backend.reference.gradient import DOMAIN, SLOPES
 from ...dtype import DType
@@ -61,6 +61,18 @@ def conv_weight_grad(ctx: Lowering, node: Node) -> None:
     ctx.copy(moved, target)
 
 
+@lower("MaxPoolGrad", domain=DOMAIN)
+def max_pool_grad(ctx: Lowering, node: Node) -> None:
+    """Plan finding the largest elements again, and adding to their gradients."""
+    floats(ctx, *node.inputs)
+    x, g = _images(ctx, node.inputs[0]), _images(ctx, node.inputs[1])
+    attributes = ctx.attributes(node)
+    w = window(attributes, tuple(attributes["kernel_shape"]), ctx.info(node.inputs[0]).dims[2:])
+    out = ctx.output(node.outputs[0], channels_last, View.is_channels_last)
+    if out.size:
+        ctx.emit("max_pool_grad", [x, g, _four(out)], w.words())
+
+
 def _four(view: View) -> View:
     """Return (n, c, ...) as images."""
     while len(view.shape) < 4:
@@ -80,12 +92,16 @@ def batch_norm(ctx: Lowering, node: Node) -> None:
     require(len(node.outputs) == 3 and all(node.outputs), "an output is not wanted")
     x = _images(ctx, node.inputs[0])
     require(x.size, "no elements")
-    rows = [ctx.contiguous(ctx.view(name)) for name in node.inputs[1:]]
+    attributes = ctx.attributes(node)
+    rows = [ctx.contiguous(ctx.view(name)) for name in node.inputs[1:3]]
+    residual = ctx.optional(node, 3)
+    added = _images(ctx, residual) if residual else None
     chunk = _chunk(x)
     out = ctx.output(node.outputs[0], channels_last, View.is_channels_last)
     more = [ctx.output(name) for name in node.outputs[1:]]
-    operands = [x, *rows, _partial(ctx, x, chunk), _four(out), *more]
-    ctx.emit("batch_norm", operands, [chunk, float(ctx.attributes(node)["epsilon"])])
+    operands = [x, *rows, _partial(ctx, x, chunk), _four(out), *more, added]
+    low = 0.0 if attributes["relu"] else -inf
+    ctx.emit("batch_norm", operands, [chunk, float(attributes["epsilon"]), low])
 
 
 @lower("BatchNormGrad", domain=DOMAIN)

@@ -33,8 +33,18 @@ def conv_weight_grad(
 
 
 @rule("BatchNorm", domain=DOMAIN)
-def batch_norm(X: Info, scale: Info, B: Info, *, epsilon: float = 1e-5) -> tuple[Info, ...]:
+def batch_norm(
+    X: Info,
+    scale: Info,
+    B: Info,
+    residual: Info | None = None,
+    *,
+    epsilon: float = 1e-5,
+    relu: int = 0,
+) -> tuple[Info, ...]:
     """The normalised tensor, and two numbers per channel."""
+    if residual is not None:
+        require(residual.dims == X.dims, f"shapes {X.dims} and {residual.dims} differ")
     require(X.rank >= 2, f"an input of shape {X.dims} has no channels")
     for each in (scale, B):
         require(each.dims == X.dims[1:2], f"{each.dims} is not one number per channel of {X.dims}")
@@ -52,6 +62,25 @@ def batch_norm_grad(
         require(each.dims == X.dims[1:2], f"{each.dims} is not one number per channel of {X.dims}")
     found = Info(X.dtype, X.dims[1:2])
     return Info(X.dtype, X.dims), found, found
+
+
+@rule("MaxPoolGrad", domain=DOMAIN)
+def max_pool_grad(
+    X: Info,
+    G: Info,
+    *,
+    kernel_shape: list[int],
+    strides: list[int],
+    pads: list[int],
+    dilations: list[int],
+) -> Info:
+    """As the input."""
+    x, g = X.dims, G.dims
+    require(len(x) >= 3 and len(g) == len(x), f"ranks of {x} and {g} differ or are too small")
+    axes = windows(x[2:], kernel_shape, strides, pads, dilations, "NOTSET")
+    fits = g[:2] == x[:2] and list(g[2:]) == [w.output for w in axes]
+    require(fits, f"a gradient of shape {g} does not belong to an input of {x}")
+    return Info(X.dtype, x)
 
 
 @rule("LayerNormGrad", domain=DOMAIN)
