@@ -51,6 +51,9 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
     cpr_flush_end(j->kind, state);
 }
 
+/* Bytes of A that stay in L2 beside the B of a tile: for so many rows B is read once. */
+enum { ROWS = 1 << 19 };
+
 static int64_t chunks(int64_t n, int64_t chunk)
 {
     return (n + chunk - 1) / chunk;
@@ -68,14 +71,16 @@ void cpr_matrix_product(const cpr_op *op, const cpr_product_kind *kind, const cp
     job j = {.op = op, .kind = kind, .block = block, .a = a, .c = c, .residual = residual, .a_data = a_data, .b_data = b_data};
     j.staged = kind->floats && cpr_stage_bytes(a->stride[1] * kind->a_bytes, a->dim[2], kind->a_bytes);
     j.b_step = b_batches > 1 ? b_panels * cpr_panel_bytes(kind, 1, a->dim[2]) : 0;
-    j.row_chunk = chunks(m, chunks(m, CPR_ROW_CHUNK));
+    const int64_t row = a->dim[2] * kind->a_bytes;
+    const int64_t most = row * CPR_ROW_CHUNK <= ROWS ? CPR_ROW_CHUNK : CPR_ROW_CHUNK / 2;
+    j.row_chunk = chunks(m, chunks(m, most));
     j.column_chunk = chunks(n, 64) * 64;
     /* Every thread the same: cut the columns of a flat product, else the rows. */
     if (threads > 1 && (m <= 2 * CPR_MAX_ROWS || batch * chunks(m, CPR_MAX_ROWS) < threads)) {
         if (batch < 4 * threads)
             j.column_chunk = chunks(chunks(n, 64), threads) * 64;
     } else if (threads > 1 && batch % threads) {
-        j.row_chunk = chunks(m, chunks(chunks(m, CPR_ROW_CHUNK / 2), threads) * threads);
+        j.row_chunk = chunks(m, chunks(chunks(m, most / 2), threads) * threads);
     }
     j.row_chunks = chunks(m, j.row_chunk);
     j.column_chunks = chunks(n, j.column_chunk);

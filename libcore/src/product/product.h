@@ -25,7 +25,7 @@
 enum { CPR_PANEL = 16, CPR_MAX_ROWS = 14, CPR_MAX_PANELS = 4 };
 
 /* Rows that one unit of work covers at most: their data stays in L2. */
-enum { CPR_ROW_CHUNK = 128 };
+enum { CPR_ROW_CHUNK = 256 };
 
 typedef struct {
     int64_t taps, kc;

@@ -167,6 +167,48 @@ def test_near_float32() -> None:
     assert noise <= np.sqrt(2 * 6) * 2.0**-9
 
 
+def residual_blocks(rng: np.random.Generator) -> Graph:
+    """Return two blocks of convolutions with a sum, the first with a convolution beside."""
+    same = {"pads": [1, 1, 1, 1]}
+    sizes = {"w": (32, 16, 3, 3), "s": (32, 16, 1, 1), "v": (32, 32, 3, 3), "u": (32, 32, 3, 3)}
+    constants = {
+        n: (rng.standard_normal(size) / np.sqrt(np.prod(size[1:]))).astype(np.float32)
+        for n, size in sizes.items()
+    }
+    nodes = [
+        Node("Conv", ["x", "s"], ["side"]),
+        Node("Conv", ["x", "w"], ["a"], same),
+        Node("Add", ["a", "side"], ["b"]),
+        Node("Relu", ["b"], ["c"]),
+        Node("Conv", ["c", "v"], ["d"], same),
+        Node("Relu", ["d"], ["e"]),
+        Node("Conv", ["e", "u"], ["f"], same),
+        Node("Add", ["c", "f"], ["g"]),
+    ]
+    return graph_of(nodes, constants, "g")
+
+
+@pytest.mark.usefixtures("best_isa")
+def test_what_is_added_to_a_product_is_stored_rounded() -> None:
+    """No value of a chain of residual blocks exists in two types; the same bytes everywhere."""
+    rng = np.random.default_rng(9)
+    graph = residual_blocks(rng)
+    x = rng.standard_normal((2, 16, 9, 7)).astype(np.float32)
+    session = compress_tensor.compile(graph, threads=1, precision="bf16")
+    first = session.run({"x": x})["g"]
+    full = compress_tensor.compile(graph).run({"x": x})["g"]
+    kernels = [step.kernel for step, _ in session.profile({"x": x})]
+
+    assert kernels.count("cast") == 2  # of x, and of c: the result that it is added to is float32
+    assert np.sqrt(np.mean((first - full) ** 2) / np.mean(full**2)) < np.sqrt(6) * 2.0**-9
+    for level in LEVELS:
+        library.limit_isa(level)
+        session = compress_tensor.compile(graph, threads=3, precision="bf16")
+        alone = [session.run({"x": x[i : i + 1]})["g"] for i in range(len(x))]
+
+        assert first.tobytes() == np.concatenate(alone).tobytes()
+
+
 @pytest.mark.usefixtures("best_isa")
 def test_attention_between_products() -> None:
     """From the products that make q, k and v to the one behind: rounded once, the same bytes."""

@@ -1,8 +1,8 @@
 """Products of bfloat16 operands: Conv, MatMul and Gemm of float32 graphs under precision="bf16".
 
 The operands of a product are rounded to bfloat16, its sum, bias, residual and clip are float32,
-and so is what it makes, unless only such products read it: then it is stored rounded.  Fused
-attention is two such products.
+and so is what it makes, unless only such products read it, or add it: then it is stored rounded.
+Fused attention is two such products.
 """
 
 from __future__ import annotations
@@ -132,11 +132,24 @@ def _only_rounded(ctx: Lowering, name: str) -> bool:
 def _reads(ctx: Lowering, node: Node, name: str) -> bool:
     if is_half_attention(ctx, node):
         return name in node.inputs[:3] and name not in node.inputs[3:]
+    if _adds(ctx, node, name):
+        return True
     if node.inputs[0] != name or node.inputs.count(name) != 1:
         return False
     if node.op in _MOVES and not node.domain:
         return _only_rounded(ctx, node.outputs[0])
     return is_half(ctx, node)
+
+
+def _adds(ctx: Lowering, node: Node, name: str) -> bool:
+    """Whether a sum will be part of a product that is yet to be planned."""
+    if node.op not in ("Add", "Sum") or node.domain or len(node.inputs) != 2:
+        return False
+    (other,) = (n for n in node.inputs if n != name) if len(set(node.inputs)) == 2 else ("",)
+    product = ctx.producer(other)
+    if product is None or ctx.only_consumer(other) is not node or id(product) in ctx.done:
+        return False
+    return is_half(ctx, product) and ctx.info(other).shape == ctx.info(name).shape
 
 
 def pack(b: Array) -> Array:
