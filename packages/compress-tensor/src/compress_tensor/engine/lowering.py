@@ -113,7 +113,7 @@ class Lowering:
             for name in dict.fromkeys([*node.inputs, *captured(node)]):
                 if name:
                     self._consumers.setdefault(name, []).append(node)
-        self._producers = {name: node for node in self.nodes for name in node.outputs}
+        self.producers = {name: node for node in self.nodes for name in node.outputs}
         self._pending: dict[int, int] = {}
         self._parts = find_parts(self.nodes, self.infos, self.constants)
         self._label = ""
@@ -153,10 +153,6 @@ class Lowering:
     def consumers(self, name: str) -> list[Node]:
         """Return the nodes that read a value."""
         return self._consumers.get(name, [])
-
-    def producer(self, name: str) -> Node | None:
-        """Return the node that makes a value."""
-        return self._producers.get(name)
 
     def only_consumer(self, name: str) -> Node | None:
         """Return the one node that reads a value which nobody else needs."""

@@ -146,7 +146,7 @@ def _adds(ctx: Lowering, node: Node, name: str) -> bool:
     if node.op not in ("Add", "Sum") or node.domain or len(node.inputs) != 2:
         return False
     (other,) = (n for n in node.inputs if n != name) if len(set(node.inputs)) == 2 else ("",)
-    product = ctx.producer(other)
+    product = ctx.producers.get(other)
     if product is None or ctx.only_consumer(other) is not node or id(product) in ctx.done:
         return False
     return is_half(ctx, product) and ctx.info(other).shape == ctx.info(name).shape
