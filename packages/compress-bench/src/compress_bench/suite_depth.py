@@ -53,10 +53,10 @@ SETUPS = {
 }
 #: of these, which are trained, and for how many epochs
 TRAINED = {
-    "4 bits": 4,
-    "4 bits, one scale per weight": 4,
-    "weights 3 bits, activations 8": 4,
-    "3 bits": 4,
+    "4 bits": 8,
+    "4 bits, one scale per weight": 8,
+    "weights 3 bits, activations 8": 8,
+    "3 bits": 8,
 }
 
 
