@@ -230,6 +230,18 @@ def test_training_with_quantization(work, monkeypatch, capsys):
     assert "epoch 2" in capsys.readouterr().out
 
 
+def test_training_by_the_float_network_needs_no_labels(work, monkeypatch, capsys):
+    """Its scores are the aim: the divergence from them falls."""
+    words = ("m.onnx", "-o", "q.onnx", "--data", "d.npy", "--weight-bits", "2", "--distill")
+    more = ("--epochs", "6", "--batch", "4", "--lr", "0.01")
+
+    assert command(monkeypatch, work, *words, *more, name="qat") == 0
+    losses = [r["loss"] for r in json.loads((work / "q.ledger.json").read_text())["history"]]
+    assert 0 < losses[-1] < 0.7 * losses[0]
+    assert command(monkeypatch, work, *words[:-1], *more, name="qat") == 2
+    assert "labels" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

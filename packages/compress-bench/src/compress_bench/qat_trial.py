@@ -27,7 +27,14 @@ Cell = dict[str, Any]
 
 
 def quantized(
-    root: Path, model: str, chosen: Bits, threads: int, *, epochs: int = 0, augment: bool = False
+    root: Path,
+    model: str,
+    chosen: Bits,
+    threads: int,
+    *,
+    epochs: int = 0,
+    augment: bool = False,
+    taught: bool = False,
 ) -> Cell:
     """Quantize a stored CIFAR-10 network, after training or by training.
 
@@ -39,6 +46,7 @@ def quantized(
         epochs: of training over 4,000 pictures, as `compress-quant qat` does it by default;
             0: quantize after training.
         augment: crop and flip them.
+        taught: by the float network, not by labels.
 
     Returns:
         Accuracy on the 1,000 test pictures in the integer engine, seconds, threads.
@@ -54,7 +62,7 @@ def quantized(
         fake = prepare_qat(graph, feeds, chosen)
         changes = (Crop(4), Flip()) if augment else ()
         loader = Loader(dataset, steps, QAT_BATCH, augment=changes, seed=SEED)
-        found, _ = convert(train(fake, loader, epochs=epochs)[0])
+        found, _ = convert(train(fake, loader, epochs=epochs, teacher=graph if taught else None)[0])
     seconds = time.perf_counter() - start
     return {"value": accuracy(root, found, threads), "seconds": seconds, "threads": threads}
 

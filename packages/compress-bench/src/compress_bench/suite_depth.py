@@ -53,10 +53,10 @@ SETUPS = {
 }
 #: of these, which are trained, and for how many epochs
 TRAINED = {
-    "4 bits": 8,
-    "4 bits, one scale per weight": 8,
-    "weights 3 bits, activations 8": 8,
-    "3 bits": 8,
+    "4 bits": 4,
+    "4 bits, one scale per weight": 4,
+    "weights 3 bits, activations 8": 4,
+    "3 bits": 4,
 }
 
 
@@ -98,7 +98,10 @@ def cells(root: Path, threads: int) -> dict[str, Callable[[], Cell]]:
         deepest = partial(quantized, root, model_of(DEEPEST), recipe, threads)
         found[f"{DEEPEST} after {name}"] = deepest
         if name in TRAINED:
-            found[f"{DEEPEST} during {name}"] = partial(deepest, epochs=TRAINED[name], augment=True)
+            for key, taught in (("during", False), ("taught", True)):
+                found[f"{DEEPEST} {key} {name}"] = partial(
+                    deepest, epochs=TRAINED[name], augment=True, taught=taught
+                )
     return found
 
 
@@ -157,19 +160,18 @@ def _setups(held: Mapping[str, Any]) -> list[str]:
         f"Accuracy on 1,000 test pictures in the integer engine; {base['value']:.1%} in floats.",
         "Weights per output channel unless it says otherwise, activations per tensor, 8 bits at",
         "the network's ends.  Training: the defaults of `compress-quant qat` over 4,000 pictures,",
-        "cropped and flipped.",
+        "cropped and flipped, by their labels or by the float network's scores (`--distill`).",
         "",
-        "| | after training | points | with training | points | epochs | s |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| | after training | points | by labels | points | by scores | points | epochs |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name in SETUPS:
-        found = [held.get(f"{DEEPEST} {way} {name}") for way in ("after", "during")]
+        found = [held.get(f"{DEEPEST} {way} {name}") for way in ("after", "during", "taught")]
         texts = []
         for cell in found:
             apart = "" if cell is None else f"{100 * (cell['value'] - base['value']):+.1f}"
             texts += ["" if cell is None else f"{cell['value']:.1%}", apart]
-        trained = found[1]
-        texts += ["", ""] if trained is None else [str(TRAINED[name]), f"{trained['seconds']:.0f}"]
+        texts.append(str(TRAINED.get(name, "")))
         lines.append(f"| {name} | " + " | ".join(texts) + " |")
     return [*lines, ""]
 

@@ -45,6 +45,9 @@ def qat(
         float, typer.Option(help="First learning rate; a cosine brings it to 0.")
     ] = LEARNING_RATE,
     clip: Annotated[float, typer.Option(help="Largest norm of a step's gradients.")] = CLIP,
+    distill: Annotated[
+        bool, typer.Option(help="Learn the float network's scores, not the labels.")
+    ] = False,
     augment: Annotated[str, typer.Option(help="Of crop and flip, as in crop,flip.")] = "",
     validate: Annotated[
         Path | None, typer.Option(help="Samples to measure after each epoch.")
@@ -71,7 +74,14 @@ def qat(
     loader = Loader(dataset, steps, batch, augment=_augments(augment), seed=seed)
     measure = _measure(validate, preprocess, threads) if validate is not None else None
     trained, history = train(
-        fake, loader, epochs=epochs, lr=lr, clip=clip, validate=measure, checkpoint=checkpoint
+        fake,
+        loader,
+        epochs=epochs,
+        lr=lr,
+        clip=clip,
+        teacher=graph if distill else None,
+        validate=measure,
+        checkpoint=checkpoint,
     )
     quantized, decided = convert(trained)
     found = certify(quantized, [feeds.first()], threads=threads)

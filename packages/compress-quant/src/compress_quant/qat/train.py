@@ -7,9 +7,12 @@ from pathlib import Path
 
 from compress_autograd import Trainable
 from compress_autograd.data import Loader
+from compress_autograd.data.batches import Batch
+from compress_autograd.loss import kl_divergence
 from compress_autograd.optim import SGD, cosine
-from compress_autograd.trainer import Trainer
-from compress_tensor import Graph
+from compress_autograd.trainer import Loss, Outputs, Trainer, classification
+from compress_tensor import Graph, Tensor, compile  # noqa: A004
+from compress_tensor.eager import get_num_threads
 
 from .fake import OPERATORS
 from .prepare import trainable_names
@@ -30,6 +33,7 @@ def train(
     epochs: int = EPOCHS,
     lr: float = LEARNING_RATE,
     clip: float = CLIP,
+    teacher: Graph | None = None,
     validate: Callable[[Trainable], dict[str, float]] | None = None,
     checkpoint: Path | None = None,
 ) -> tuple[Graph, list[dict[str, float]]]:
@@ -41,6 +45,8 @@ def train(
         epochs: how many times all of them.
         lr: the first learning rate.
         clip: largest norm of all gradients of a step together.
+        teacher: the float network, whose scores are learned instead of the labels.  They say more
+            than a label, which counts where samples are few, and none are needed.
         validate: called after every epoch; its metrics go to the history.
         checkpoint: file from which an interrupted run goes on.
 
@@ -53,6 +59,7 @@ def train(
         model,
         optimizer,
         batches,
+        classification if teacher is None else taught(teacher),
         epochs=epochs,
         clip=clip,
         validate=validate,
@@ -60,3 +67,17 @@ def train(
     )
     history = trainer.fit()
     return model.graph(), history
+
+
+def taught(teacher: Graph) -> Loss:
+    """Return the divergence of a network's first output from that of a teacher.
+
+    Hinton, Vinyals and Dean, 2015, "Distilling the knowledge in a neural network".
+    """
+    session = compile(teacher, threads=get_num_threads())
+    name, output = teacher.inputs[0].name, teacher.outputs[0].name
+
+    def loss(outputs: Outputs, batch: Batch) -> Tensor:
+        return kl_divergence(outputs[output], session.run({name: batch.inputs})[output])
+
+    return loss
