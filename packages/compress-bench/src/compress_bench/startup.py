@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,27 @@ def start(
     Raises:
         UnsupportedError: if that process fails.
     """
-    command = [sys.executable, "-m", "compress_bench.startup", runtime.value]
-    command += [str(model), str(feeds), str(threads), str(int(bf16))]
+    words = (runtime.value, str(model), str(feeds), str(threads), str(int(bf16)))
+    return alone("compress_bench.startup", words, f"{runtime.value} does not start")
+
+
+def alone(module: str, words: Sequence[str], failure: str) -> dict[str, Any]:
+    """Return the JSON that a module prints, run in a process of its own.
+
+    Args:
+        module: run as ``python -m``.
+        words: its arguments.
+        failure: what to say if it fails, before its last words.
+
+    Raises:
+        UnsupportedError: if it does.
+    """
+    command = [sys.executable, "-m", module, *words]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in made.stdout.splitlines() if line.startswith("{")]
     if made.returncode or not lines:
         last = (made.stderr.strip().splitlines() or ["no output"])[-1]
-        raise UnsupportedError(f"{runtime.value} does not start: {last}")
+        raise UnsupportedError(f"{failure}: {last}")
     found: dict[str, Any] = json.loads(lines[-1])
     return found
 

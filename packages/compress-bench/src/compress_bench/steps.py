@@ -9,7 +9,6 @@ takes a few steps in a process that does nothing else and prints JSON: resident 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,12 +19,12 @@ import numpy as np
 from compress_autograd import Trainable, cross_entropy
 from compress_autograd.optim import clip_grad_norm
 from compress_export.cost import cost_of
-from compress_tensor import Graph, InputError, UnsupportedError
+from compress_tensor import Graph, InputError
 from compress_tensor.eager import set_num_threads
 
 from .race import OURS
 from .runtimes import Array
-from .startup import resident
+from .startup import alone, resident
 from .training.material import PIECE
 from .training.recipes import Recipe, recipe
 from .zoo import build, feeds_for
@@ -134,14 +133,7 @@ def memory(name: str, side: str, threads: int) -> dict[str, Any]:
     Raises:
         UnsupportedError: if that process fails.
     """
-    command = [sys.executable, "-m", __name__, name, side, str(threads)]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = [line for line in made.stdout.splitlines() if line.startswith("{")]
-    if made.returncode or not lines:
-        last = (made.stderr.strip().splitlines() or ["no output"])[-1]
-        raise UnsupportedError(f"{name}, {side} does not train: {last}")
-    found: dict[str, Any] = json.loads(lines[-1])
-    return found
+    return alone(__name__, (name, side, str(threads)), f"{name}, {side} does not train")
 
 
 def _main() -> None:
