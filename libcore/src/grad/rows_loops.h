@@ -7,24 +7,6 @@
 
 #define LOOP _Pragma("GCC ivdep") for (int64_t k = 0; k < n; k++)
 
-/* Sum of (x - mean)^2. */
-static float deviation(const float *x, int64_t n, float mean)
-{
-    _Alignas(64) float p[CPR_PARTIALS] = {0};
-    vf sums[PARTS] = {0};
-    int64_t i = 0;
-    for (; i + CPR_PARTIALS <= n; i += CPR_PARTIALS)
-        EACH_PART(k)
-        {
-            const vf d = CONST_PART(x + i, k) - mean;
-            sums[k] += d * d;
-        }
-    EACH_PART(k) PART(p, k) = sums[k];
-    for (int64_t j = 0; i < n; i++, j++)
-        p[j] += (x[i] - mean) * (x[i] - mean);
-    return sum_of_partials(p);
-}
-
 /* Sums of g scale and of g scale (x - mean) inv. */
 static void products(const float *x, const float *g, int64_t n, const float *scale, float mean, float inv,
                      float *sum, float *along)
@@ -56,10 +38,11 @@ static void products(const float *x, const float *g, int64_t n, const float *sca
 static void layer(const float *x, const float *g, float *dx, int64_t n, const float *scale, float epsilon,
                   float *dscale, float *dbias)
 {
-    _Alignas(64) float sums[CPR_PARTIALS] = {0};
+    _Alignas(64) float sums[CPR_PARTIALS] = {0}, squares[CPR_PARTIALS] = {0};
     row_sum(sums, x, n, 0);
     const float mean = sum_of_partials(sums) / (float)n;
-    const float inv = 1.0f / sqrtf(deviation(x, n, mean) / (float)n + epsilon);
+    row_deviation(squares, x, n, 0, mean);
+    const float inv = 1.0f / sqrtf(sum_of_partials(squares) / (float)n + epsilon);
     float sum, along;
     products(x, g, n, scale, mean, inv, &sum, &along);
     sum /= (float)n;

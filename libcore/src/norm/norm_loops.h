@@ -86,24 +86,6 @@ static void log_softmax(const float *x, float *y, int64_t n)
     LOOP y[i] = x[i] - max - logarithm;
 }
 
-static void row_deviation(float *partials, const float *x, int64_t n, int64_t phase, float mean)
-{
-    int64_t i = 0;
-    for (; i < n && (i + phase) % CPR_PARTIALS; i++)
-        partials[(i + phase) % CPR_PARTIALS] += (x[i] - mean) * (x[i] - mean);
-    vf sums[PARTS];
-    EACH_PART(k) sums[k] = PART(partials, k);
-    for (; i + CPR_PARTIALS <= n; i += CPR_PARTIALS)
-        EACH_PART(k)
-        {
-            const vf d = CONST_PART(x + i, k) - mean;
-            sums[k] += d * d;
-        }
-    EACH_PART(k) PART(partials, k) = sums[k];
-    for (int64_t j = 0; i < n; i++, j++)
-        partials[j] += (x[i] - mean) * (x[i] - mean);
-}
-
 static void lanes_deviation(float *lanes, const float *x, int64_t n, const float *mean)
 {
     LOOP

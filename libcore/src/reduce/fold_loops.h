@@ -50,6 +50,26 @@ FOLD(prod, a *x, a *x)
 FOLD(max, pick_max(a, x), PICK((x > a) | (x != x), x, a))
 FOLD(min, pick_min(a, x), PICK((x < a) | (x != x), x, a))
 
+/* As row_sum, of (x - mean)^2. */
+static __attribute__((unused)) void row_deviation(float *partials, const float *x, int64_t n, int64_t phase,
+                                                  float mean)
+{
+    int64_t i = 0;
+    for (; i < n && (i + phase) % CPR_PARTIALS; i++)
+        partials[(i + phase) % CPR_PARTIALS] += (x[i] - mean) * (x[i] - mean);
+    vf sums[PARTS];
+    EACH_PART(k) sums[k] = PART(partials, k);
+    for (; i + CPR_PARTIALS <= n; i += CPR_PARTIALS)
+        EACH_PART(k)
+        {
+            const vf d = CONST_PART(x + i, k) - mean;
+            sums[k] += d * d;
+        }
+    EACH_PART(k) PART(partials, k) = sums[k];
+    for (int64_t j = 0; i < n; i++, j++)
+        partials[j] += (x[i] - mean) * (x[i] - mean);
+}
+
 /* The tree on sixteen partials, as in cpr_fold_tree. */
 CPR_FN float sum_of_partials(float *p)
 {
