@@ -24,13 +24,18 @@ static void add_packed(test_case *t, bool half, int64_t D, int64_t panels, int64
 static void make_recurrent(rng *r, test_case *t, int64_t gates, int32_t activations)
 {
     static const int64_t hidden[] = {1, 3, 8, 15, 16, 17, 31, 32, 40, 63, 65};
-    const int64_t T = between(r, 0, 6), B = one_in(r, 8) ? 70 : between(r, 0, 6), I = between(r, 0, 9);
+    const int64_t T = between(r, 0, 6), B = one_in(r, 8) ? 70 : between(r, 0, 6);
     const int64_t H = hidden[between(r, 0, 10)], direction = between(r, 0, 2), D = direction == 2 ? 2 : 1;
+    const bool projected = D == 1 && one_in(r, 3); /* X is what W x would be */
+    const int64_t I = projected ? gates * H : between(r, 0, 9);
     const int64_t x[] = {T, B, I}, panels = gates * ((H + 15) / 16), bias[] = {D, 2 * gates * H};
     const int64_t state[] = {D, B, H}, p[] = {D, 3 * H}, y[] = {T, D, B, H};
     add(r, t, INPUT, F32, 3, x);
     const bool half = one_in(r, 3);
-    add_packed(t, half, D, panels, I);
+    if (projected)
+        add_absent(t);
+    else
+        add_packed(t, half, D, panels, I);
     add_packed(t, half, D, panels, H);
     add_optional(r, t, INPUT, 2, bias, true);
     if (one_in(r, 2))

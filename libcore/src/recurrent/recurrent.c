@@ -84,7 +84,7 @@ static cpr_status check(int32_t kind, const cpr_op *op, int64_t *scratch_bytes)
 {
     const layout *l = &layouts[kind];
     const char *name = l->name;
-    CPR_REQUIRE(name, op->n_tensors >= 3 && op->n_tensors <= l->operands && op->tensor[X] && op->tensor[W] && op->tensor[R]);
+    CPR_REQUIRE(name, op->n_tensors >= 3 && op->n_tensors <= l->operands && op->tensor[X] && op->tensor[R]);
     CPR_REQUIRE(name, op->tensor[X]->rank == 3 && op->n_args >= 1);
     CPR_REQUIRE(name, op->args[0] >= 0 && op->args[0] <= 2);
     const int64_t T = op->tensor[X]->dim[0], B = op->tensor[X]->dim[1], I = op->tensor[X]->dim[2];
@@ -96,8 +96,11 @@ static cpr_status check(int32_t kind, const cpr_op *op, int64_t *scratch_bytes)
     const int64_t p[] = {D, 3 * H}, y[] = {T, D, B, H}, kept[] = {D, T, B, l->parts * H};
     CPR_REQUIRE(name, cpr_recurrent_fits(op->tensor[X], CPR_F32, 3, op->tensor[X]->dim));
     const int64_t panels = G * (round_up(H) / CPR_PANEL);
-    CPR_REQUIRE(name, packs(op->tensor[W], D, panels, I) && packs(op->tensor[R], D, panels, H));
-    CPR_REQUIRE(name, op->tensor[W]->dtype == op->tensor[R]->dtype);
+    CPR_REQUIRE(name, packs(op->tensor[R], D, panels, H));
+    if (op->tensor[W])
+        CPR_REQUIRE(name, packs(op->tensor[W], D, panels, I) && op->tensor[W]->dtype == op->tensor[R]->dtype);
+    else
+        CPR_REQUIRE(name, D == 1 && I == G * H);
     const cpr_tensor *b = cpr_recurrent_operand(op, BIAS), *peephole = cpr_recurrent_operand(op, l->p);
     CPR_REQUIRE(name, cpr_recurrent_fits(b, CPR_F32, 2, bias) && (!b || cpr_is_contiguous(b)));
     CPR_REQUIRE(name, cpr_recurrent_fits(peephole, CPR_F32, 2, p) && (!peephole || cpr_is_contiguous(peephole)));
@@ -113,7 +116,7 @@ static cpr_status check(int32_t kind, const cpr_op *op, int64_t *scratch_bytes)
     for (int64_t i = 0; i < D * l->activations; i++)
         CPR_REQUIRE(name, op->args[3 + 3 * i] >= 0 && op->args[3 + 3 * i] < CPR_UNARY_COUNT);
     sizes z;
-    if (!measure(&z, G, B, I, H, scratch_bytes))
+    if (!measure(&z, G, B, op->tensor[W] ? I : 0, H, scratch_bytes))
         return cpr_fail(CPR_ERR_ARGUMENT, "%s: the scratch memory would be too large", name);
     return CPR_OK;
 }
@@ -165,6 +168,18 @@ static void add_biases(const cpr_cells *s)
     }
 }
 
+/* to += what W x gives the gates of a row, G of H values; to has S from one gate to the next. */
+static void add_projected(const cpr_cells *s, const float *from, int64_t apart, float *to)
+{
+    for (int64_t g = 0; g < s->G; g++, to += s->S, from += s->H * apart) {
+        if (apart == 1)
+            s->ops->sum(s->H, from, to);
+        else
+            for (int64_t j = 0; j < s->H; j++)
+                to[j] += from[j * apart];
+    }
+}
+
 /* Inputs and biases of `steps` steps from `first` on, and the products of both. */
 static void project(const cpr_cells *s, int64_t first, int64_t steps)
 {
@@ -175,6 +190,11 @@ static void project(const cpr_cells *s, int64_t first, int64_t steps)
         const float *from = (const float *)s->op->data[X] + cpr_cell_time(s, b, step) * step_of(x, 0) +
                             (s->first + b) * step_of(x, 1);
         float *to = s->inputs + row * s->input_step;
+        if (!s->w.data) {
+            memcpy(s->gates + row * width, s->start, (size_t)width * sizeof *to);
+            add_projected(s, from, apart, s->gates + row * width);
+            continue;
+        }
         if (apart == 1)
             memcpy(to, from, (size_t)s->I * sizeof *to);
         else
@@ -182,7 +202,8 @@ static void project(const cpr_cells *s, int64_t first, int64_t steps)
                 to[k] = from[k * apart];
         memcpy(s->gates + row * width, s->start, (size_t)width * sizeof *to);
     }
-    cpr_recurrent_product(s, s->inputs, s->input_step, &s->w, 0, width / CPR_PANEL, s->gates, width, steps * s->B);
+    if (s->w.data)
+        cpr_recurrent_product(s, s->inputs, s->input_step, &s->w, 0, width / CPR_PANEL, s->gates, width, steps * s->B);
 }
 
 /* Y at the times of this step; 0 where a sequence has ended. */
@@ -250,9 +271,9 @@ static cpr_cells cells_of(int32_t kind, const cpr_op *op, int64_t first, int64_t
     const double bound = cpr_arg_float(op, 1);
     const int64_t H = op->args[op->n_args - 1], length_step = lengths ? step_of(lengths, 0) : 0;
     return (cpr_cells){
-        .op = op, .ops = CPR_PICK(cpr_recurrent), .kind = kind, .T = x->dim[0], .B = count, .I = x->dim[2],
+        .op = op, .ops = CPR_PICK(cpr_recurrent), .kind = kind, .T = x->dim[0], .B = count, .I = op->tensor[W] ? x->dim[2] : 0,
         .H = H, .G = l->gates, .D = op->args[0] == 2 ? 2 : 1, .first = first, .batch = x->dim[1],
-        .product = op->tensor[W]->dtype == CPR_BF16 ? cpr_bf16_kind(CPR_F32) : cpr_f32_kind(),
+        .product = op->tensor[R]->dtype == CPR_BF16 ? cpr_bf16_kind(CPR_F32) : cpr_f32_kind(),
         .bound = bound > 0 ? (float)bound : INFINITY, .flag = op->args[2] != 0,
         .lengths = lengths ? (const int32_t *)op->data[LENGTHS] + first * length_step : NULL,
         .length_step = length_step, .saved_row = l->parts * H};
@@ -266,7 +287,7 @@ static void take_side(cpr_cells *s, const layout *l, int64_t side)
     s->side = (int32_t)side;
     s->reverse = op->args[0] == 1 || side == 1;
     const int64_t w_bytes = panels * cpr_panel_bytes(&s->product, 1, s->I), r_bytes = panels * cpr_panel_bytes(&s->product, 1, s->H);
-    s->w = (cpr_recurrent_weights){(const char *)op->data[W] + side * w_bytes, s->I};
+    s->w = (cpr_recurrent_weights){op->tensor[W] ? (const char *)op->data[W] + side * w_bytes : NULL, s->I};
     s->r = (cpr_recurrent_weights){(const char *)op->data[R] + side * r_bytes, s->H};
     s->bias = cpr_recurrent_operand(op, BIAS) ? (const float *)op->data[BIAS] + side * 2 * width : NULL;
     s->peephole = cpr_recurrent_operand(op, l->p) ? (const float *)op->data[l->p] + side * 3 * s->H : NULL;

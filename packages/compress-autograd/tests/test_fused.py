@@ -184,3 +184,56 @@ def test_what_follows_a_batch_normalisation(residual):
         assert ("Relu" in ops) == bool(operators)
     for mine, wanted in zip(*found, strict=True):
         np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+
+
+_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+def _words(kind, turned=True, wanted=()):
+    """Return a recurrent layer over 11 embedded words, of ids (N, T)."""
+    b = Builder("words")
+    ids = b.input("x", DType.INT64, ("N", "T") if turned else ("T", "N"))
+    n, rows = 6, _GATES[kind] * 6
+    weights = [_real(1, 1, rows, 5), _real(2, 1, rows, n), _real(3, 1, 2 * rows)]
+    x = b.gather(_real(0, 11, 5).astype(np.float32), ids)
+    if wanted:
+        b.output("embedded", x)
+    x = b.transpose(x, perm=[1, 0, 2]) if turned else x
+    layer = {"LSTM": b.lstm, "GRU": b.gru, "RNN": b.rnn}[kind]
+    y, last = layer(x, *(w.astype(np.float32) for w in weights), hidden_size=n, n_outputs=2)
+    b.output("output", y)
+    b.output("last", last)
+    return b.graph()
+
+
+@pytest.mark.parametrize("turned", [True, False])
+@pytest.mark.parametrize("kind", _GATES)
+def test_a_recurrent_layer_over_words(kind, turned):
+    """Values and gradients, first and second, are those of the operators one by one."""
+    graph = _words(kind, turned)
+    ids, found = np.random.default_rng(4).integers(-11, 11, (6, 9)), []
+    for operators in ({}, {"Relu": lambda node, value: run("Relu", (value,))}):
+        model = Trainable(graph, operators=operators)
+        parameters = list(model.parameters.values())
+        outs = model({"x": ids})
+        found.append([out.numpy() for out in outs.values()])
+        loss = ct.sum(outs["output"] * outs["output"]) + ct.sum(outs["last"] * 3.0)
+        first = grad(loss, parameters, create_graph=True)
+        second = grad(sum((ct.sum(g * g) for g in first), ct.Tensor(0.0)), parameters)
+        found[-1] += [g.numpy() for g in (*first, *second)]
+        few = _gradients(model, ids[:2, :3])
+        found[-1] += few.values()
+
+        assert ("Gather" in [step.node.op for step in model.steps]) == bool(operators)
+        assert len(parameters) == 4
+    for mine, wanted in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_embedded_words_that_are_wanted_stay() -> None:
+    graph = _words("GRU", wanted=("embedded",))
+    model = Trainable(graph)
+    found = model({"x": np.zeros((3, 30), np.int64)})
+
+    assert [step.node.op for step in model.steps][:1] == ["Gather"]
+    assert found["embedded"].shape == (3, 30, 5)

@@ -3,6 +3,7 @@
 * GELU: five operators become Gelu, whose derivative is one kernel.
 * A linear layer: MatMul and the Add of a bias become one product that adds it as it stores.
 * Batch normalisation: the Relu, or the Add and Relu, behind it become part of it.
+* Recurrent layers over embeddings: products once per word (see `embedded`).
 * Attention: products, scale, mask and softmax become one kernel, which keeps no scores.
 """
 
@@ -26,15 +27,17 @@ from compress_tensor.engine.specialize import without_dead
 from compress_tensor.graph.graph import Array
 from compress_tensor.graph.rules.registry import Info
 
+from .embedded import embedded, recurrent
 from .nodes import Operator, Value, device
 from .rules.attention import OPERATOR, attend
+from .rules.recurrent_training import KINDS
 
 _LINEAR = "Linear"
 _NORM = "BatchNormalization"
 NORMALISED = f"{DOMAIN}::{_NORM}"  #: operands as ONNX's, and a residual
 #: operators that are replaced: where somebody defines one of them anew, nothing is fused
 _REPLACED = {"MatMul", "Add", "Mul", "Div", "Pow", "Erf", "Tanh", "Softmax", "Gelu", "Gemm"}
-_REPLACED |= {"BatchNormalization", "Relu"}
+_REPLACED |= {"BatchNormalization", "Relu", "Gather", *KINDS}
 
 
 def fused_nodes(
@@ -61,6 +64,7 @@ def fused_nodes(
     matcher = Matcher(nodes, {}, {})
     nodes = [_linear(matcher, node, graph.constants, outputs) or node for node in nodes]
     nodes = [_normalised(matcher, node, outputs) or node for node in nodes]
+    nodes = [embedded(matcher, node, outputs) or node for node in nodes]
     return without_dead(nodes, outputs)
 
 
@@ -85,16 +89,10 @@ def _normalised(matcher: Matcher, node: Node, outputs: set[str]) -> Node | None:
     """Return the batch normalisation that a Relu completes, or None."""
     if node.op != "Relu" or node.domain:
         return None
-
-    def made_by(name: str, op: str) -> Node | None:
-        found = matcher.producers.get(name)
-        alone = matcher.readers[name] == 1 and name not in outputs
-        return found if found and found.op == op and not found.domain and alone else None
-
-    add = made_by(node.inputs[0], "Add")
+    add = matcher.sole(node.inputs[0], "Add", outputs)
     names = add.inputs if add else node.inputs
     for n, name in enumerate(names):
-        norm = made_by(name, _NORM)
+        norm = matcher.sole(name, _NORM, outputs)
         if norm is not None and len(norm.outputs) == 1:
             residual = [names[1 - n]] if add else []
             inputs = [*norm.inputs, *residual]
@@ -161,4 +159,8 @@ def linear(node: Node, *given: Value) -> Tensor:
     return run("Gemm", (rows, w, b)).reshape((*before, w.shape[1]))
 
 
-OPERATORS: Mapping[str, Operator] = {f"{DOMAIN}::{_LINEAR}": linear, OPERATOR: attention}
+OPERATORS: Mapping[str, Operator] = {
+    f"{DOMAIN}::{_LINEAR}": linear,
+    OPERATOR: attention,
+    **{f"{DOMAIN}::{kind}": recurrent for kind in KINDS},
+}

@@ -199,7 +199,7 @@ class Runner:
             for n, v in enumerate(given)
         ]
         pairs = step.attributes
-        return run_many(node.op, operands, pairs, _count(node))
+        return run_many(node.op, operands, pairs, count_outputs(node))
 
     def _flow(self, node: Node, given: Sequence[Value], values: dict[str, Value]) -> list[Value]:
         """Run the branch that an If takes."""
@@ -217,7 +217,7 @@ def _several(found: Any) -> Sequence[Value]:
     return found if isinstance(found, (tuple, list)) else (found,)
 
 
-def _count(node: Node) -> int:
+def count_outputs(node: Node) -> int:
     """Return how many results are wanted, up to the last that has a name."""
     names = node.outputs
     return max((n + 1 for n, name in enumerate(names) if name), default=1)

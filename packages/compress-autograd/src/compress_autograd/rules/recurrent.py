@@ -112,9 +112,14 @@ def _layer(
     return (y, *ends)
 
 
+def _project(x: Tensor, w: Tensor | None, side: int) -> Tensor:
+    """Return W x of all steps; without W that is what x is."""
+    return x if w is None else ct.matmul(x, w[side].T)
+
+
 @composed("LSTM")
 def lstm(
-    a: Any, x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None,
+    a: Any, x: Tensor, W: Tensor | None, R: Tensor, B: Any = None, lengths: Any = None,
     h0: Any = None, c0: Any = None, P: Any = None,
 ) -> Any:  # fmt: skip
     """Return the hidden states of all steps, the last ones, and the last cell states."""
@@ -122,7 +127,7 @@ def lstm(
 
     def make(side: int, functions: list[Activation], x: Tensor) -> tuple[Tensor, Step]:
         f, g, k = functions
-        projected = ct.matmul(x, W[side].T)
+        projected = _project(x, W, side)
         if B is not None:
             projected = projected + (B[side, : 4 * hidden] + B[side, 4 * hidden :])
         recurrent = R[side].T
@@ -147,7 +152,8 @@ def lstm(
 
 @composed("GRU")
 def gru(
-    a: Any, x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None, h0: Any = None
+    a: Any, x: Tensor, W: Tensor | None, R: Tensor, B: Any = None, lengths: Any = None,
+    h0: Any = None,
 ) -> Any:  # fmt: skip
     """Return the hidden states of all steps, and the last ones."""
     hidden, clip = R.shape[2], a["clip"]
@@ -155,7 +161,7 @@ def gru(
     def make(side: int, functions: list[Activation], x: Tensor) -> tuple[Tensor, Step]:
         f, g = functions
         bias = ct.zeros(6 * hidden, dtype=x.dtype) if B is None else B[side]
-        projected = ct.matmul(x, W[side].T) + bias[: 3 * hidden]
+        projected = _project(x, W, side) + bias[: 3 * hidden]
         gates, candidate = R[side, : 2 * hidden].T, R[side, 2 * hidden :].T
         gate_bias, inner_bias = bias[3 * hidden : 5 * hidden], bias[5 * hidden :]
 
@@ -177,14 +183,15 @@ def gru(
 
 @composed("RNN")
 def rnn(
-    a: Any, x: Tensor, W: Tensor, R: Tensor, B: Any = None, lengths: Any = None, h0: Any = None
+    a: Any, x: Tensor, W: Tensor | None, R: Tensor, B: Any = None, lengths: Any = None,
+    h0: Any = None,
 ) -> Any:  # fmt: skip
     """Return the hidden states of all steps, and the last ones."""
     hidden = R.shape[2]
 
     def make(side: int, functions: list[Activation], x: Tensor) -> tuple[Tensor, Step]:
         (f,) = functions
-        projected = ct.matmul(x, W[side].T)
+        projected = _project(x, W, side)
         if B is not None:
             projected = projected + (B[side, :hidden] + B[side, hidden:])
         recurrent = R[side].T

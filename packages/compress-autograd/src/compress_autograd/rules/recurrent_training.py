@@ -8,6 +8,7 @@ clip, float64, second derivatives) is done by the rules of `recurrent`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from ..function import Function
 from .recurrent import DEFAULTS, gru, lstm, rnn
 from .registry import definition
 
+#: the operators
+KINDS = ("LSTM", "GRU", "RNN")
 _COMPOSED: dict[str, Callable[..., Any]] = {"LSTM": lstm, "GRU": gru, "RNN": rnn}
 _FLAGS = {"LSTM": "input_forget", "GRU": "linear_before_reset"}
 
@@ -68,7 +71,7 @@ class _Layer(Function):
         operands: list[Any] = [*given, *[None] * (8 - len(given))]
         x, w, r, b, self.lengths, h, c, p = operands
         x, h, c = (_swapped(each, self.layout) for each in (x, h, c))
-        operands = [x, w, r, b, self.lengths, h, c, p]
+        operands = [x, r, w, b, self.lengths, h, c, p]
         outputs = 4 if self.kind == "LSTM" else 3
         y, y_h, kept, *y_c = run_many("compress::RecurrentForward", operands, self.pairs, outputs)
         self.save(*(each if n != 4 else None for n, each in enumerate(given)), kept)
@@ -102,7 +105,7 @@ class _Layer(Function):
         return found[: len(given)]
 
     def _products(
-        self, x: Any, w: Tensor, kept: Tensor, z: Tensor, fresh: Tensor | None
+        self, x: Any, w: Tensor | None, kept: Tensor, z: Tensor, fresh: Tensor | None
     ) -> list[Any]:
         """Return the gradients of X, W and R, given those of the gates."""
         sides, count, batch, width = z.shape
@@ -116,9 +119,12 @@ class _Layer(Function):
             if fresh is not None:
                 zx = ct.concat([zh.narrow(1, 0, 2 * n), fresh[side].reshape((rows, n))], 1)
             if needs[0]:
-                part = ct.matmul(zx, w[side])
+                part = zx if w is None else ct.matmul(zx, w[side])
                 dx = part if dx is None else dx + part
-            if needs[1] or needs[2]:
+            if w is None:
+                if needs[2]:
+                    dr.append(self._recurrent(zh, held))
+            elif needs[1] or needs[2]:
                 part_w, part_r = self._weights(zx, zh, flat, held)
                 dw.append(part_w)
                 dr.append(part_r)
@@ -127,16 +133,22 @@ class _Layer(Function):
 
     def _weights(self, zx: Tensor, zh: Tensor, x: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients of W and R of one direction."""
+        if self.kind == "GRU":
+            return ct.matmul(zx.T, x), self._recurrent(zh, held)
         n, width = held.shape[1] // SAVED[self.kind], x.shape[1]
         before = held.narrow(1, held.shape[1] - n, n)
-        if self.kind != "GRU":  # transposed once for both
-            both = ct.matmul(zh.T, ct.concat([x, before], 1))
-            return both.narrow(1, 0, width), both.narrow(1, width, n)
-        if self.flag:
-            return ct.matmul(zx.T, x), ct.matmul(zh.T, before)
+        both = ct.matmul(zh.T, ct.concat([x, before], 1))  # transposed once for both
+        return both.narrow(1, 0, width), both.narrow(1, width, n)
+
+    def _recurrent(self, zh: Tensor, held: Tensor) -> Tensor:
+        """Return the gradient of R of one direction."""
+        n = held.shape[1] // SAVED[self.kind]
+        before = held.narrow(1, held.shape[1] - n, n)
+        if self.kind != "GRU" or self.flag:
+            return ct.matmul(zh.T, before)
         gates = ct.matmul(zh.narrow(1, 0, 2 * n).T, before)
         candidate = ct.matmul(zh.narrow(1, 2 * n, n).T, held.narrow(1, 3 * n, n))
-        return ct.matmul(zx.T, x), ct.concat([gates, candidate], 0)
+        return ct.concat([gates, candidate], 0)
 
     def _bias(self, sums: Tensor) -> Tensor:
         """Return the gradient of B from sums over time, (directions, batch, gates * hidden)."""
@@ -169,8 +181,9 @@ def kept_bytes(op: str, inputs: Sequence[Any]) -> int:
     """Return the bytes of the rows that a recurrent operator keeps for going back; others: 0."""
     if op not in SAVED:
         return 0
-    (rows, width), (sides, _, n) = inputs[0].shape[:2], inputs[2].shape
-    return int(4 * rows * width * sides * SAVED[op] * n)
+    places = inputs[8] if len(inputs) > 8 else inputs[0]  # of a layer with its embedding: ids
+    sides, _, n = inputs[2].shape
+    return int(4 * prod(places.shape[:2]) * sides * SAVED[op] * n)
 
 
 def _training(kind: str) -> Callable[[Sequence[Any], Any, int], list[Tensor] | None]:
@@ -197,4 +210,4 @@ def _training(kind: str) -> Callable[[Sequence[Any], Any, int], list[Tensor] | N
     return version
 
 
-tape.TRAINING.update({kind: _training(kind) for kind in _COMPOSED})
+tape.TRAINING.update({kind: _training(kind) for kind in KINDS})

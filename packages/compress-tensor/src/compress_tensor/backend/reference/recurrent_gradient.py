@@ -74,8 +74,8 @@ def _gru(x: Rows, h: Array, R: Array, bias: Array, names: Sequence[str], flag: i
 @accumulated
 def recurrent_forward(
     X: Array,
-    W: Array,
     R: Array,
+    W: Array | None = None,
     B: Array | None = None,
     sequence_lens: Array | None = None,
     initial_h: Array | None = None,
@@ -90,7 +90,9 @@ def recurrent_forward(
     """Compute LSTM, GRU or RNN (``kind``), and keep what `recurrent_grad` needs.
 
     Args:
-        X: (time, batch, inputs); the other operands as ONNX's operators have them.
+        X: (time, batch, inputs).
+        R: as ONNX's operators have it, as the other operands.
+        W: None: X is what W x would be, (time, batch, gates * hidden) of one direction.
         kind: the operator.
         activations: of `FUNCTIONS`, for every direction.
         flag: LSTM: input_forget; GRU: linear_before_reset.
@@ -113,7 +115,8 @@ def recurrent_forward(
         reverse = direction == "reverse" or side == 1
         for time, active in _times(sequence_lens, count, batch, reverse):
             h, c = states
-            x = X[time, where] @ W[side].T + bias[: gates * n]
+            x = X[time, where] if W is None else X[time, where] @ W[side].T
+            x = x + bias[: gates * n]
             z = x if kind == "GRU" else x + h @ R[side].T + bias[gates * n :]
             rows = np.split(z, gates, axis=1)
             if kind == "LSTM":

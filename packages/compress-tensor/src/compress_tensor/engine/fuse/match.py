@@ -8,7 +8,7 @@ constant (`Number`, `Constant`), or an operator with patterns for its inputs, as
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,6 +73,18 @@ class Matcher:
     def first(self, pattern: Pattern, name: str) -> Bindings | None:
         """Return the first match, or None."""
         return next(self.match(pattern, name), None)
+
+    def sole(self, name: str, op: str, outputs: Collection[str]) -> Node | None:
+        """Return the node of ONNX's operator that makes ``name`` for one reader, or None.
+
+        Args:
+            name: of a value.
+            op: the operator.
+            outputs: of the graph, which have readers outside of it.
+        """
+        found = self.producers.get(name)
+        alone = self.readers[name] == 1 and name not in outputs
+        return found if found and found.op == op and not found.domain and alone else None
 
     def _match_node(
         self, pattern: tuple[Pattern, ...], name: str, bound: Bindings

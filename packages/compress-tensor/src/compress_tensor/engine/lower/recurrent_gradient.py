@@ -27,9 +27,11 @@ def recurrent_forward(ctx: Lowering, node: Node) -> None:
     kind = str(attributes["kind"])
     x = ctx.view(names[0])
     require(x.size, "no elements")
-    parts = [packed_weights(ctx, name, GATES[kind], half=False) for name in names[1:3]]
+    r, w = (
+        packed_weights(ctx, name, GATES[kind], half=False) if name else None for name in names[1:3]
+    )
     states = [ctx.view(name) if name else None for name in names[5:7]]
-    operands = [x, *parts, _dense(ctx, names[3]), lengths(ctx, names[4]), states[0]]
+    operands = [x, w, r, _dense(ctx, names[3]), lengths(ctx, names[4]), states[0]]
     y, y_h, saved, *y_c = (ctx.output(name) for name in node.outputs)
     if kind == "LSTM":
         operands += [states[1], _dense(ctx, names[7]), y, y_h, *y_c, saved]
@@ -38,7 +40,7 @@ def recurrent_forward(ctx: Lowering, node: Node) -> None:
     args: list[int | float] = [DIRECTIONS[attributes["direction"]], 0.0, int(attributes["flag"])]
     for name in attributes["activations"]:
         args += [CODES[name], 0.0, 0.0]
-    ctx.emit(kind.lower(), operands, [*args, ctx.info(names[2]).dims[-1]])
+    ctx.emit(kind.lower(), operands, [*args, ctx.info(names[1]).dims[-1]])
 
 
 def _packed(ctx: Lowering, r: View) -> View:

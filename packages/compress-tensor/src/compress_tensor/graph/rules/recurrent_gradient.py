@@ -30,8 +30,8 @@ def _fits(*pairs: tuple[str, Info | None, tuple[int, ...]]) -> None:
 @rule("RecurrentForward", domain=DOMAIN)
 def recurrent_forward(
     X: Info,
-    W: Info,
     R: Info,
+    W: Info | None = None,
     B: Info | None = None,
     sequence_lens: Info | None = None,
     initial_h: Info | None = None,
@@ -47,6 +47,9 @@ def recurrent_forward(
     sides, gates = _check(kind, activations, direction), GATES[kind]
     require(X.rank == 3 and R.rank == 3, f"ranks of X {X.dims} and R {R.dims} are 3")
     (time, batch, inputs), n = X.dims, R.dims[2]
+    if W is None:
+        good = sides == 1 and inputs == gates * n
+        require(good, f"without W, X must end with {gates * n} values of one direction")
     state = (sides, batch, n)
     _fits(
         ("W", W, (sides, gates * n, inputs)),
