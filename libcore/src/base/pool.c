@@ -8,7 +8,14 @@
  *
  * A forked child has none of its parent's threads, and what they held stays held: a pool that was
  * made before the fork runs every loop on its caller and is freed without a wait.
+ *
+ * A sleeper that is woken on its caller's own processor would wait there until the system moves
+ * it, milliseconds later, while the caller does all parts.  That happens in virtual machines: the
+ * host marks a halted processor as taken away, so the guest does not count it as idle.  So before
+ * they are woken the workers are told to keep off the processor that the caller is on; they may
+ * use all others that the caller may.
  */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -43,6 +50,7 @@ struct cpr_pool {
     _Atomic uint32_t generation; /* number of loops started */
     _Atomic int32_t sleepers;
     _Atomic int32_t stop;
+    int caller; /* the processor that the workers keep off, -1: none; of whoever set busy */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     /* the loop: fields below are written only while it is closed and nobody is inside */
@@ -132,11 +140,35 @@ static void *work(void *argument)
     }
 }
 
+#if defined(__linux__)
+/* Have the workers keep off the caller's processor, if that is another one than before. */
+static void keep_off(cpr_pool *pool)
+{
+    const int here = sched_getcpu();
+    cpu_set_t others;
+    if (here < 0 || here == pool->caller || pthread_getaffinity_np(pthread_self(), sizeof others, &others))
+        return;
+    pool->caller = here;
+    CPU_CLR((size_t)here, &others);
+    if (CPU_COUNT(&others) == 0)
+        return;
+    for (int32_t i = 1; i < pool->n_threads; i++)
+        (void)pthread_setaffinity_np(pool->workers[i].thread, sizeof others, &others); /* else as it was */
+}
+#else
+static void keep_off(cpr_pool *pool)
+{
+    (void)pool;
+}
+#endif
+
 /* Publish the next loop (or the stop) and wake whoever sleeps. */
 static void announce(cpr_pool *pool)
 {
     atomic_fetch_add(&pool->generation, 1);
     if (atomic_load(&pool->sleepers) > 0) {
+        if (!atomic_load(&pool->stop))
+            keep_off(pool);
         pthread_mutex_lock(&pool->mutex);
         pthread_cond_broadcast(&pool->wake);
         pthread_mutex_unlock(&pool->mutex);
@@ -153,6 +185,7 @@ cpr_status cpr_pool_create(int32_t n_threads, void **out)
     pthread_once(&counting, count_forks);
     pool->born = atomic_load_explicit(&forks, memory_order_relaxed);
     pool->n_threads = n_threads;
+    pool->caller = -1;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
     for (int32_t i = 1; i < n_threads; i++) {

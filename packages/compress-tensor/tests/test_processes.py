@@ -334,3 +334,28 @@ def test_ctrl_c_ends_a_run():
 
     assert said == "interrupted True\n"
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs affinity")
+@pytest.mark.parametrize("alone", [False, True], ids=["all processors", "one processor"])
+def test_woken_threads_keep_off_the_callers_processor(rng, alone):
+    """They may use what the caller may, without the processor it is on, if there is another."""
+    allowed = os.sched_getaffinity(0)
+    mine = {min(allowed)} if alone else allowed
+    tasks = Path("/proc/self/task")
+    before = set(tasks.iterdir())
+    try:
+        os.sched_setaffinity(0, mine)
+        session, x = compile(convolutional(rng), threads=3), floats(rng, 8, *NETWORKS[0][1][1:])
+        for _ in range(3):
+            time.sleep(0.02)  # they sleep after 50 us
+            session.run({"x": x})
+        masks = [os.sched_getaffinity(int(task.name)) for task in set(tasks.iterdir()) - before]
+
+        assert len(masks) == 2
+        assert os.sched_getaffinity(0) == mine
+        for mask in masks:
+            assert mask <= mine
+            assert len(mask) == max(len(mine) - 1, 1)
+    finally:
+        os.sched_setaffinity(0, allowed)
