@@ -5,12 +5,14 @@ from __future__ import annotations
 from ..graph import Graph
 from .fold_batch_norm import fold_batch_norm
 from .fold_constants import fold_constants
+from .name_outputs import name_outputs
 from .remove_dead import remove_dead
 from .remove_identities import remove_identities
 
 __all__ = [
     "fold_batch_norm",
     "fold_constants",
+    "name_outputs",
     "optimize",
     "remove_dead",
     "remove_identities",
@@ -24,6 +26,7 @@ def optimize(graph: Graph) -> Graph:
         fold_constants,
         fold_batch_norm,
         remove_dead,
+        name_outputs,
     ):
         graph = step(graph)
     return graph
