@@ -77,8 +77,10 @@ class Program:
         core().cpr_program_arena_bytes(self.handle, threads, ctypes.byref(found))
         return found.value
 
-    def run(self, addresses: int, pool: Pool | None, stop: Stop | None = None) -> None:
-        """Run every record; ``addresses`` points at those of the arena and the bases.
+    def run(
+        self, addresses: ctypes.Array[ctypes.c_int64], pool: Pool | None, stop: Stop | None = None
+    ) -> None:
+        """Run every record; ``addresses`` are those of the arena and the bases.
 
         Raises:
             CancelledError: if ``stop`` was set on the way.
@@ -89,7 +91,7 @@ class Program:
         except CancelledError as error:
             raise cancelled(error) from None
 
-    def profile(self, addresses: int, pool: Pool | None) -> list[int]:
+    def profile(self, addresses: ctypes.Array[ctypes.c_int64], pool: Pool | None) -> list[int]:
         """Run and return the nanoseconds of each record."""
         times = np.zeros(max(len(self.records), 1), np.int64)
         core().cpr_program_run(

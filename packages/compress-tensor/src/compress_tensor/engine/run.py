@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ..forks import renew_after_fork
 from ..graph.graph import Array
 from ..graph.interpret import compute
 from ..graph.rules.registry import Info
+from ..native.call import address
 from ..native.library import Pool
 from .lowering import HostCall
 from .program import Program, Record
@@ -44,8 +46,9 @@ def _given(name: str, array: Array, made: _Made) -> Array:
             f"the array for output {name!r} is {array.dtype} of shape {list(array.shape)}, "
             f"not {made.dtype} of shape {list(made.shape)}"
         )
-    contiguous = array.transpose(made.order).flags.c_contiguous
-    if not (contiguous and array.flags.writeable and array.flags.aligned):
+    flags = array.flags
+    stored = flags if made.plain else array.transpose(made.order).flags
+    if not (stored.c_contiguous and flags.writeable and flags.aligned):
         raise InputError(
             f"the array for output {name!r} is not contiguous and writeable, its dimensions in "
             f"the order {list(made.order)} from the outermost in memory"
@@ -61,6 +64,7 @@ class _Made:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     order: tuple[int, ...]
+    plain: bool  #: whether that is row-major
 
     def empty(self) -> Array:
         """Return new memory.
@@ -69,7 +73,7 @@ class _Made:
             ShapeError: if there is not enough.
         """
         try:
-            if self.order == tuple(range(len(self.shape))):
+            if self.plain:
                 return np.empty(self.shape, self.dtype)
             stored = np.empty([self.shape[axis] for axis in self.order], self.dtype)
             return stored.transpose(np.argsort(self.order))
@@ -90,7 +94,7 @@ class Arenas:
         self._lock = threading.Lock()  # a plain one: every run takes it twice
 
     def take(self, nbytes: int) -> Array:
-        """Return at least ``nbytes`` bytes, 64-byte aligned.
+        """Return at least ``nbytes`` bytes, and not none, 64-byte aligned.
 
         One that is too small is given up for a larger one, so what is kept is as many arenas as
         ever ran at once, at most `MOST_ARENAS`, of the largest sizes needed.
@@ -101,6 +105,7 @@ class Arenas:
                     return self._free.pop(i)
             if self._free:
                 self._free.pop()
+        nbytes = max(nbytes, _ALIGN)  # so that there is an address
         raw = np.empty(nbytes + _ALIGN, np.uint8)
         start = -raw.ctypes.data % _ALIGN
         return raw[start : start + nbytes]
@@ -150,7 +155,7 @@ class Plan:
             if b.kind is Kind.OUTPUT
         }
         known = [0 if array is None else array.ctypes.data for array in self._constants]
-        self._addresses = np.array([0, *known], np.int64)
+        self._addresses = (ctypes.c_int64 * (len(known) + 1))(0, *known)
         direct = all(
             name in self.results and self.results[name].buffer.kind is Kind.OUTPUT
             for name in self.outputs
@@ -165,7 +170,8 @@ class Plan:
     @staticmethod
     def _array(slot: int, view: View) -> _Made:
         order = tuple(storage_order(view.shape, view.strides))
-        return _Made(slot, view.shape, view.dtype.numpy, order)
+        plain = order == tuple(range(len(order)))
+        return _Made(slot, view.shape, view.dtype.numpy, order, plain)
 
     def run(
         self,
@@ -182,7 +188,7 @@ class Plan:
                 if stop is not None and stop.is_set():
                     raise CancelledError("the run was cancelled")
                 if isinstance(step, Program):
-                    step.run(run.addresses.ctypes.data, pool, stop)
+                    step.run(run.addresses, pool, stop)
                 else:
                     run.host(step)
             if self._direct is not None and not run.found:
@@ -199,7 +205,7 @@ class Plan:
             found: list[tuple[Record, int]] = []
             for step in self.steps:
                 if isinstance(step, Program):
-                    times = step.profile(run.addresses.ctypes.data, pool)
+                    times = step.profile(run.addresses, pool)
                     found += zip(step.records, times, strict=True)
                 else:
                     run.host(step)
@@ -211,6 +217,8 @@ class Plan:
 class _Run:
     """The memory of one run."""
 
+    __slots__ = ("addresses", "arrays", "found", "memory", "plan")
+
     def __init__(
         self,
         plan: Plan,
@@ -221,18 +229,18 @@ class _Run:
         self.plan = plan
         self.memory = memory
         self.arrays = plan._constants.copy()
-        self.addresses = plan._addresses.copy()
-        self.addresses[0] = memory.__array_interface__["data"][0]
+        self.addresses = type(plan._addresses).from_buffer_copy(plan._addresses)
+        self.addresses[0] = address(memory)
         #: values that have no place in the plan's memory: of unknown shape, or objects
         self.found: dict[str, Array] = {}
         for slot, name in plan._given:
             array = np.asarray(feeds[name], order="C")
             self.arrays[slot] = array
-            self.addresses[slot + 1] = array.__array_interface__["data"][0]
+            self.addresses[slot + 1] = address(array)
         for name, made in plan._made.items():
             array = _given(name, into[name], made) if name in into else made.empty()
             self.arrays[made.slot] = array
-            self.addresses[made.slot + 1] = array.__array_interface__["data"][0]
+            self.addresses[made.slot + 1] = address(array)
 
     def output(self, name: str) -> Array:
         """Return an output as an array of its own."""

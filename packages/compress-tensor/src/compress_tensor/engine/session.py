@@ -380,8 +380,10 @@ def _weights(graph: Graph) -> Iterator[tuple[str, Array]]:
 def _signature(feeds: Mapping[str, Any]) -> Key:
     """Return names, types and shapes of what a run is given."""
     return tuple(
-        (name, type(a), getattr(a, "dtype", None), getattr(a, "shape", None))
-        for name, a in feeds.items()
+        [
+            (name, type(a), getattr(a, "dtype", None), getattr(a, "shape", None))
+            for name, a in feeds.items()
+        ]
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,15 @@ TENSOR_WORDS = 20
 MAX_RANK = 8
 _ZEROS = (0,) * MAX_RANK
 _ABSENT = (-1, *(0,) * (TENSOR_WORDS - 1))
+
+
+def address(array: np.ndarray[Any, Any]) -> int:
+    """Return where an array's first element lies."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # several times faster
+    except (TypeError, ValueError, BufferError):  # read-only, empty, strided, unknown to buffers
+        found: int = array.ctypes.data
+        return found
 
 
 def float_bits(value: float) -> int:
@@ -56,7 +66,7 @@ def call(
         pad = _ZEROS[len(shape) :]
         words += (0, 0, DType.of(array.dtype), len(shape), *shape, *pad)
         words += (*(stride // size for stride in strides), *pad)
-        data.append(array.__array_interface__["data"][0])
+        data.append(address(array))
     described = np.array(words or _ABSENT, np.int64)
     addresses = np.array(data or [0], np.int64)
     numbers = arg_words(args)
