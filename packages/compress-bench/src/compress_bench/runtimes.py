@@ -47,8 +47,12 @@ class Runner(Protocol):
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs."""
 
+
+class Loaded(Runner, Protocol):
+    """One that can also write its outputs to the same memory in every run."""
+
     def bound(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
-        """Return a call that computes all outputs into the same memory every time."""
+        """Return a call that computes all outputs of these inputs into the same memory."""
 
 
 class Ours:
@@ -199,7 +203,7 @@ def load(
     *,
     feeds: Mapping[str, Array] | None = None,
     bf16: bool = False,
-) -> Runner:
+) -> Loaded:
     """Return the model ready to run.
 
     Args:
