@@ -166,6 +166,9 @@ class Plan:
             if direct
             else None
         )
+        only = self.steps[0] if len(self.steps) == 1 and direct else None
+        #: all there is to run, where it writes every output to an array of its own
+        self.single = only if isinstance(only, Program) else None
 
     @staticmethod
     def _array(slot: int, view: View) -> _Made:
@@ -183,7 +186,7 @@ class Plan:
         """Run the steps; returns the outputs by name, each an array of its own (or of ``into``)."""
         memory = self.arenas.take(self.arena_bytes)
         try:
-            run = _Run(self, feeds, memory, into or {})
+            run = Run(self, feeds, memory, into or {})
             for step in self.steps:
                 if stop is not None and stop.is_set():
                     raise CancelledError("the run was cancelled")
@@ -201,7 +204,7 @@ class Plan:
         """Run and return the nanoseconds of each record (host calls left out)."""
         memory = self.arenas.take(self.arena_bytes)
         try:
-            run = _Run(self, feeds, memory)
+            run = Run(self, feeds, memory)
             found: list[tuple[Record, int]] = []
             for step in self.steps:
                 if isinstance(step, Program):
@@ -214,7 +217,7 @@ class Plan:
             self.arenas.give(memory)
 
 
-class _Run:
+class Run:
     """The memory of one run."""
 
     __slots__ = ("addresses", "arrays", "found", "memory", "plan")

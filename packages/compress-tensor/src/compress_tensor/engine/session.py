@@ -20,6 +20,7 @@ from ..graph.rules.registry import Info
 from ..graph.support import require_operators
 from ..native.library import Pool
 from ..processors import processors
+from .bound import Bound, require_in_place
 from .inputs import checked_input
 from .lowering import WeightCache
 from .plan import make_plan
@@ -295,6 +296,31 @@ class Session:
         if outputs is None:
             self._remember(stage, feeds, checked)
         return stage.run(checked, self._pool, into, stop)
+
+    def bind(self, feeds: Mapping[str, Array], *, into: Mapping[str, Array] | None = None) -> Bound:
+        """Return a call that reads these arrays and writes the outputs to the same ones.
+
+        That saves the checks of `run`, some microseconds, and the memory of new outputs::
+
+            step = session.bind({"input": frame})
+            while True:
+                camera.read_into(frame)
+                scores = step.run()["output"]
+
+        Args:
+            feeds: a contiguous array for every input, of its type and shape.
+            into: as of `run`; what is not given is made here.
+
+        Raises:
+            InputError: as `run` does, and for an input that would be copied.
+        """
+        checked = self._checked(feeds)
+        require_in_place(feeds, checked)
+        stage = self._stage(self._outputs)
+        plan, rest = stage.plan(checked)
+        outputs = stage.run(checked, self._pool, into)
+        usable = plan if rest is None and not stage.needs else None
+        return Bound(self.run, usable, self._pool, checked, outputs)
 
     def _remember(
         self, stage: Stage, feeds: Mapping[str, Any], checked: Mapping[str, Array]
