@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -41,6 +41,8 @@ Accepts = Callable[[View], bool]
 
 #: Packed weights by what they were made from, shared by all plans of a session.
 WeightCache = dict[Hashable, Array]
+
+_LARGE = 1 << 16  #: bytes of a constant that is worth forgetting
 
 #: what the float32 form of a half-precision value has at the end of its name
 WIDE = "/float32"
@@ -115,6 +117,7 @@ class Lowering:
                     self._consumers.setdefault(name, []).append(node)
         self.producers = {name: node for node in self.nodes for name in node.outputs}
         self._pending: dict[int, int] = {}
+        self._floats: dict[str, list[str]] = {}  # values whose codes a value is
         self._parts = find_parts(self.nodes, self.infos, self.constants)
         self._label = ""
         for name in self.inputs:
@@ -219,6 +222,7 @@ class Lowering:
     def defer(self, name: str, found: Quantized) -> None:
         """Let a float value be its codes until somebody reads it as floats."""
         self.quantized[name] = found
+        self._floats.setdefault(found.codes, []).append(name)
         if found.codes in self.views:
             key = id(self.views[found.codes].buffer)
             readers = len(self._consumers.get(name, [])) + (name in self.outputs)
@@ -363,6 +367,18 @@ class Lowering:
             key = id(self.views[held].buffer) if held in self.views else 0
             if key in self._pending:
                 self._pending[key] -= 1
+            for large in {name, held}:
+                self._let_go(large)
+
+    def _let_go(self, name: str) -> None:
+        """Forget a large constant that every reader has packed or takes as it is."""
+        array = self.constants.get(name)
+        if array is None or array.nbytes < _LARGE or name in self.outputs:
+            return
+        names = [name, *self._floats.get(name, ())]
+        if all(id(reader) in self.done for each in names for reader in self.consumers(each)):
+            del self.constants[name]
+            self.infos[name] = replace(self.infos[name], value=None)
 
     def results(self) -> None:
         """Bring every graph output into the caller's memory."""

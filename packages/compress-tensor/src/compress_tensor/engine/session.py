@@ -115,8 +115,6 @@ class Stage:
                 made = self._make(feeds)
                 if made is not None:
                     self._plans[key] = made
-                    if self._renew is not None:
-                        self._graph = None
                     while len(self._plans) > MOST_PLANS:
                         self._plans.popitem(last=False)
                     return made
@@ -142,12 +140,16 @@ class Stage:
             array = feeds[name]
             value = np.array(array) if name in self.needs else None
             infos[name] = Info(DType.of(array.dtype), tuple(array.shape), value, name)
-        part = specialize(self.graph, infos, self.stable)
+        graph = self.graph
+        if self._renew is not None:
+            self._graph = None  # so that what is packed on the way can go at once
+        part = specialize(graph, infos, self.stable)
         deciding = _deciding_inputs(part, infos)
         if deciding:
             self.needs |= deciding
             return None
-        wanted = [value.name for value in self.graph.outputs]
+        wanted = [value.name for value in graph.outputs]
+        del graph
         if not part.rest and not part.needs:
             missing = [n for n in wanted if n not in part.infos]
             if missing:

@@ -154,7 +154,7 @@ def _matrix(
     if not out.size:
         return
     packed = ctx.packed(node.inputs[1], ("s8", node.op), lambda: pack_s8(weights[None, None]))
-    start = -zero * weights.astype(np.int64).sum(axis=0)
+    start = -zero * weights.sum(axis=0, dtype=np.int64)
     source = rows(ctx, unsigned(ctx, a))
     flat = merged(source, 1)
     source = (ctx.contiguous(source) if flat is None else source).reshape((1, out.size // n, k))  # type: ignore[assignment]
@@ -211,7 +211,7 @@ def _conv(
         return
     split = kernel.reshape(groups, oc // groups, ic, kh * kw).transpose(0, 3, 2, 1)
     packed = ctx.packed(node.inputs[1], ("conv_s8", groups), lambda: pack_s8(split))
-    start = -zero * kernel.astype(np.int64).sum(axis=(1, 2, 3))
+    start = -zero * kernel.sum(axis=(1, 2, 3), dtype=np.int64)
     start = start if bias is None else start + bias.astype(np.int64)
     require(bool((abs(start) < 2**31).all()), "a bias beyond int32")
     source = unsigned(ctx, x)

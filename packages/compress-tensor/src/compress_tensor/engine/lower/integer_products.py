@@ -140,7 +140,7 @@ def conv(ctx: Lowering, node: Node) -> bool:
     sx, zx = scalar(x)
     zx += 128 if codes.dtype is DType.INT8 else 0
     scale = np.broadcast_to(np.float32(sx) * sw, (oc,)).astype(np.float32)
-    sums = kernel.astype(np.int64).sum(axis=(1, 2, 3))
+    sums = kernel.sum(axis=(1, 2, 3), dtype=np.int64)
     start = start_of(_bias(ctx, node), scale, sums, zx)
     depthwise = groups == oc == codes.shape[1] and groups > 1
     if ic * kh * kw > MOST_K or start is None or (groups > 1 and not depthwise and ic % 4):
@@ -277,7 +277,7 @@ def matrix(ctx: Lowering, node: Node) -> bool:
     codes = ctx.view(a.codes)
     za += 128 if codes.dtype is DType.INT8 else 0
     scale = np.broadcast_to(np.float32(sa) * sw, (n,)).astype(np.float32)
-    start = start_of(bias, scale, weights.astype(np.int64).sum(axis=0), za)
+    start = start_of(bias, scale, weights.sum(axis=0, dtype=np.int64), za)
     if k > MOST_K or start is None:
         return False
     product = product_of(ctx, output, scale, nodes)

@@ -34,6 +34,15 @@ def pack(b: Array) -> Array:
     return packed
 
 
+def packed_matrix(ctx: Lowering, b: View) -> View:
+    """Emit the packing of a computed [batch, k, n]."""
+    batch, k, n = b.shape
+    view = ctx.temp((batch, panels(n), k, PANEL), DType.FLOAT32)
+    if view.size:
+        ctx.emit("pack_f32", [b, view])
+    return view
+
+
 def pad_bias(bias: Array, groups: int = 1) -> Array:
     """Return a bias as [groups, panels * 16], zeros past each group's channels."""
     rows = np.ascontiguousarray(bias, np.float32).reshape(groups, -1)
@@ -114,12 +123,7 @@ def pack_operand(
     else:
         stacked = merged(b, 2)
         source = ctx.reshaped(b, (prod(batch), k, n)) if stacked is None else stacked
-        if half:
-            view = half_products.packed_matrix(ctx, source)
-        else:
-            view = ctx.temp((prod(batch), panels(n), k, PANEL), DType.FLOAT32)
-            if view.size:
-                ctx.emit("pack_f32", [source, view])
+        view = half_products.packed_matrix(ctx, source) if half else packed_matrix(ctx, source)
     result = view.reshape((*batch, *view.shape[1:]))
     assert result is not None
     return result

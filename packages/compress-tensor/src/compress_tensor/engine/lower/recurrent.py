@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from ...dtype import DType
 from ...graph.graph import Array, Node
@@ -13,7 +13,7 @@ from ..registry import lower, require
 from ..view import View
 from . import half_products
 from .elementwise import UNARY
-from .matrix import PANEL, floats, pack, panels
+from .matrix import floats, pack, packed_matrix
 
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _FUNCTIONS = {"LSTM": 3, "GRU": 2, "RNN": 1}
@@ -79,39 +79,28 @@ def packed_weights(ctx: Lowering, name: str, gates: int, *, half: bool) -> View:
     That is float32 [D, panels, K, 16], or with ``half`` bfloat16 [D, panels, 1, pairs, 16, 2].
     """
     value = ctx.value(name)
-    if value is not None:
-        known: Array = value
+    if value is None:
+        b = _by_gate(ctx.view(name).shape, gates, partial(ctx.reshaped, ctx.view(name)))
+        packed = half_products.packed_matrix(ctx, b) if half else packed_matrix(ctx, b)
+        return ctx.reshaped(packed, _together(packed.shape, gates))
 
-        def make() -> Array:
-            directions, rows, k = known.shape
-            hidden = rows // gates
-            wide = np.zeros((directions, gates, panels(hidden) * PANEL, k), np.float32)
-            wide[:, :, :hidden] = known.reshape(directions, gates, hidden, k)
-            b = wide.reshape(directions, -1, k).transpose(0, 2, 1)
-            return half_products.pack(b[:, None]) if half else pack(b)
+    def make() -> Array:
+        b = _by_gate(value.shape, gates, value.reshape)
+        found = half_products.pack(b[:, None]) if half else pack(b)
+        return found.reshape(_together(found.shape, gates))
 
-        return ctx.packed(name, ("recurrent", half), make)
-    return _packed_now(ctx, ctx.view(name), gates, half=half)
+    return ctx.packed(name, ("recurrent", half), make)
 
 
-def _packed_now(ctx: Lowering, w: View, gates: int, *, half: bool) -> View:
-    """Emit the packing of computed weights."""
-    directions, rows, k = w.shape
-    hidden = rows // gates
-    padded = panels(hidden) * PANEL
-    if padded != hidden:
-        source = ctx.reshaped(w, (directions, gates, hidden, k))
-        w = ctx.temp((directions, gates, padded, k), w.dtype)
-        if w.size:
-            ctx.elementwise("fill", [w], [0])
-            ctx.copy(source, w.slice(2, 0, hidden))
-    b = ctx.reshaped(w, (directions, gates * padded, k)).transpose((0, 2, 1))
-    if half:
-        return half_products.packed_matrix(ctx, b)
-    packed = ctx.temp((directions, panels(gates * padded), k, PANEL), DType.FLOAT32)
-    if packed.size:
-        ctx.emit("pack_f32", [b, packed])
-    return packed
+def _by_gate(shape: Sequence[int], gates: int, reshaped: Callable[[Sequence[int]], Any]) -> Any:
+    """Return [D, gates * H, K] as right sides [D * gates, K, H], so that each has whole panels."""
+    directions, rows, k = shape
+    return reshaped((directions * gates, rows // gates, k)).transpose((0, 2, 1))
+
+
+def _together(packed: Sequence[int], gates: int) -> tuple[int, ...]:
+    """Return the shape in which a direction has the panels of all its gates."""
+    return (packed[0] // gates, gates * packed[1], *packed[2:])
 
 
 def lengths(ctx: Lowering, name: str) -> View | None:

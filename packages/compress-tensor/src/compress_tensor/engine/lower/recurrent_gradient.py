@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from ...backend.reference.gradient import DOMAIN
 from ...backend.reference.recurrent_gradient import GATES
-from ...dtype import DType
 from ...graph.graph import Node
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View
-from .matrix import PANEL, floats, panels
+from .matrix import floats, packed_matrix
 from .recurrent import CODES, DIRECTIONS, lengths, packed_weights
 
 
@@ -43,14 +42,6 @@ def recurrent_forward(ctx: Lowering, node: Node) -> None:
     ctx.emit(kind.lower(), operands, [*args, ctx.info(names[1]).dims[-1]])
 
 
-def _packed(ctx: Lowering, r: View) -> View:
-    """Emit the packing of [directions, k, n] as the right side of products."""
-    sides, k, n = r.shape
-    packed = ctx.temp((sides, panels(n), k, PANEL), DType.FLOAT32)
-    ctx.emit("pack_f32", [r, packed])
-    return packed
-
-
 @lower("RecurrentGrad", domain=DOMAIN)
 def recurrent_grad(ctx: Lowering, node: Node) -> None:
     """Plan all steps back as one record."""
@@ -64,10 +55,10 @@ def recurrent_grad(ctx: Lowering, node: Node) -> None:
     n = r.shape[2]
     inner = None
     if kind == "GRU" and not flag:
-        inner = _packed(ctx, r.slice(1, 2 * n, n))
+        inner = packed_matrix(ctx, r.slice(1, 2 * n, n))
         r = r.slice(1, 0, 2 * n)
     grads = [ctx.view(name) if name else None for name in names[4:]]
-    operands = [saved, _packed(ctx, r), inner, _dense(ctx, names[2]), lengths(ctx, names[3])]
+    operands = [saved, packed_matrix(ctx, r), inner, _dense(ctx, names[2]), lengths(ctx, names[3])]
     dz, dh, sums, *third = (ctx.output(name) for name in node.outputs)
     fresh = third.pop() if kind == "GRU" and third else None
     operands += [*grads, dz, fresh, dh, third[0] if third else None, sums]
