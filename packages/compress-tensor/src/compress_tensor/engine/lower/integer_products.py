@@ -80,7 +80,8 @@ def weights_of(ctx: Lowering, name: str, axis: int) -> tuple[Array, Array] | Non
         return None
     if found.scale.size > 1 and found.axis != axis % codes.ndim:
         return None
-    return (codes.astype(np.int16) - shift).astype(np.int8), found.scale.reshape(-1)
+    signed = (codes ^ np.uint8(shift)).view(np.int8) if shift else codes  # minus 128
+    return signed, found.scale.reshape(-1)
 
 
 def product_of(ctx: Lowering, output: str, scale: Array, nodes: list[Node]) -> Product:
