@@ -53,6 +53,27 @@ static void make_unary_f32(rng *r, test_case *t)
     arg_float(t, (double)between(r, -8, 8) / 4);
 }
 
+static void make_chain_f32(rng *r, test_case *t)
+{
+    int64_t dim[CPR_MAX_RANK];
+    const int32_t rank = random_dims(r, 0, 4, 3000, dim), inputs = (int32_t)between(r, 1, 4);
+    for (int32_t i = 0; i < inputs; i++) {
+        operand *in = add(r, t, INPUT, F32, rank, dim);
+        for (int32_t k = 0; k < rank; k++)
+            if (i && one_in(r, 3))
+                in->stride[k] = 0;
+    }
+    add_output(r, t, F32, rank, dim);
+    const int64_t n = between(r, 1, 8);
+    for (int64_t k = 0; k < n; k++) {
+        arg_int(t, one_in(r, 2) ? between(r, 0, 41) : 64 + between(r, 0, 9));
+        for (int32_t s = 0; s < 2; s++)
+            arg_int(t, k && !one_in(r, 3) ? 4 + between(r, 0, k - 1) : between(r, 0, inputs - 1));
+        arg_float(t, (double)between(r, -8, 8) / 4);
+        arg_float(t, (double)between(r, -8, 8) / 4);
+    }
+}
+
 static void make_unary_int(rng *r, test_case *t)
 {
     int64_t dim[CPR_MAX_RANK];
@@ -121,6 +142,7 @@ static void make_scale_shift(rng *r, test_case *t)
 
 const generator cases_vector[] = {
     {"fill", make_fill}, {"copy", make_copy}, {"cast", make_cast}, {"unary_f32", make_unary_f32},
+    {"chain_f32", make_chain_f32},
     {"unary_int", make_unary_int}, {"not_bool", make_not_bool}, {"is_nan", make_is_nan}, {"is_inf", make_is_inf},
     {"binary", make_binary}, {"where", make_where}, {"scale_shift", make_scale_shift}, {NULL, NULL},
 };

@@ -8,6 +8,7 @@
     X(copy)        \
     X(cast)        \
     X(unary_f32)   \
+    X(chain_f32)   \
     X(unary_int)   \
     X(not_bool)    \
     X(is_nan)      \

@@ -63,11 +63,16 @@ static void unary_core(const void *context, int64_t n, char *const *data, uint32
     c->f(n, (const float *)data[0], (float *)data[1], c->alpha, c->beta);
 }
 
+bool cpr_unary_is_cheap(int32_t code)
+{
+    return code == CPR_UNARY_relu || code == CPR_UNARY_leaky_relu || code == CPR_UNARY_clip ||
+           (code >= CPR_UNARY_sqrt && code <= CPR_UNARY_round) || code == CPR_UNARY_hard_swish;
+}
+
 static cpr_status run_unary_f32(const cpr_op *op)
 {
     const int64_t code = op->args[0];
-    const bool cheap = code == CPR_UNARY_relu || code == CPR_UNARY_leaky_relu || code == CPR_UNARY_clip ||
-                       (code >= CPR_UNARY_sqrt && code <= CPR_UNARY_round) || code == CPR_UNARY_hard_swish;
+    const bool cheap = cpr_unary_is_cheap((int32_t)code);
     const unary_context context = {cpr_unary()->f[code], (float)cpr_arg_float(op, 1), (float)cpr_arg_float(op, 2)};
     cpr_walk_op(op, 2, &(cpr_elementwise){unary_core, &context, 0, cheap ? CPR_GRAIN_CHEAP : CPR_GRAIN_HEAVY});
     return CPR_OK;

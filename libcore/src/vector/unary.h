@@ -27,6 +27,9 @@ extern const cpr_unary_ops cpr_unary_scalar, cpr_unary_avx2, cpr_unary_avx512;
 /* The functions for the instruction set in use. */
 const cpr_unary_ops *cpr_unary(void);
 
+/* Whether a function takes about as long as the elements take to arrive. */
+bool cpr_unary_is_cheap(int32_t code);
+
 /* sin (shift 0), cos (shift 1) or tan (shift 2) of |x| >= 2^40, where two doubles of pi/2 end. */
 float cpr_sine_large(float x, int32_t shift);
 

@@ -17,6 +17,7 @@ from ..graph.rules.registry import Info
 from ..native.library import opcode
 from .parts import find_parts
 from .program import Record
+from .quantized import Quantized
 from .registry import INTEGERS, NotLowered
 from .view import (
     Buffer,
@@ -60,34 +61,6 @@ class HostCall:
 
 
 Step = Record | HostCall
-
-
-@dataclass(frozen=True, slots=True)
-class Quantized:
-    """A float value that exists only as codes: scale * (codes - zero_point).
-
-    Attributes:
-        codes: the name of the integer value.
-        scale: float32, one number or one per element of ``axis``.
-        zero_point: of the codes' type, shaped like ``scale``.
-        axis: where several scales lie.
-        node: the DequantizeLinear that says so.
-    """
-
-    codes: str
-    scale: Array
-    zero_point: Array
-    axis: int
-    node: Node
-
-    def same_grid(self, other: Quantized) -> bool:
-        """Whether both have one scale and zero point, and these are equal."""
-        return (
-            self.scale.size == other.scale.size == 1
-            and self.zero_point.dtype == other.zero_point.dtype
-            and float(self.scale.reshape(())) == float(other.scale.reshape(()))
-            and int(self.zero_point.reshape(())) == int(other.zero_point.reshape(()))
-        )
 
 
 @dataclass
@@ -275,16 +248,20 @@ class Lowering:
     # ---- records ----
 
     def emit(
-        self, kernel: str, operands: Sequence[View | None], args: Sequence[int | float] = ()
+        self,
+        kernel: str,
+        operands: Sequence[View | None],
+        args: Sequence[int | float] = (),
+        wide: Sequence[View] = (),
     ) -> None:
-        """Append one record."""
+        """Append one record; ``wide`` as of `Record`."""
         if any(view is not None and len(view.shape) > 8 for view in operands):
             raise NotLowered("more than 8 dimensions")
         try:
             opcode(kernel)
         except NativeUnsupportedError as missing:
             raise NotLowered(str(missing)) from missing
-        self.steps.append(Record(kernel, tuple(operands), tuple(args), self._label))
+        self.steps.append(Record(kernel, tuple(operands), tuple(args), self._label, tuple(wide)))
 
     def elementwise(
         self, kernel: str, operands: Sequence[View | None], args: Sequence[int | float] = ()
@@ -294,7 +271,7 @@ class Lowering:
         assert out is not None
         if out.size:
             wide = [None if view is None else view.expand(out.shape) for view in operands]
-            self.emit(kernel, collapse(wide), args)
+            self.emit(kernel, collapse(wide), args, [view for view in wide if view is not None])
 
     def elementwise_table(self, source: View, table: View, target: View) -> None:
         """Append a look-up of every byte of ``source`` in 256 entries."""

@@ -8,6 +8,7 @@ from math import prod
 
 from ..graph.graph import Node
 from ..native.library import ISAS, isa
+from .chains import chained
 from .fuse import fuse
 from .lower import LOWERINGS
 from .lowering import HostCall, Lowering, Step, WeightCache
@@ -101,22 +102,23 @@ def _assemble(
     threads: int,
     report: list[Planned],
 ) -> Plan:
+    results = {name: ctx.views[name] for name in outputs if name in ctx.views}
+    planned = chained(ctx.steps, [view.buffer for view in results.values()])
     uses: list[tuple[int, Sequence[View | None]]] = []
-    for n, step in enumerate(ctx.steps):
+    for n, step in enumerate(planned):
         if isinstance(step, Record):
             uses.append((n, step.operands))
         else:
             read = (view for _, view in step.captures)
             uses.append((n, (*step.inputs, *step.outputs, *read)))
-    results = {name: ctx.views[name] for name in outputs if name in ctx.views}
-    uses.append((len(ctx.steps), list(results.values())))
+    uses.append((len(planned), list(results.values())))
     offsets, arena_bytes, bases = place(uses)
     made = sum(buffer.nbytes for buffer in bases if buffer.kind is Kind.OUTPUT)
     require_memory(arena_bytes + made, "a run with inputs of these shapes")
     steps: list[Program | HostCall] = []
     segment: list[Record] = []
     total = arena_bytes
-    for item in [*ctx.steps, None]:
+    for item in [*planned, None]:
         if isinstance(item, Record):
             segment.append(item)
             continue

@@ -18,12 +18,16 @@ from .watch import Stop, cancelled, watch
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One kernel on views, as planned; ``label`` names the graph nodes that it computes."""
+    """One kernel on views, as planned; ``label`` names the graph nodes that it computes.
+
+    ``wide`` are the operands of an elementwise kernel before their dimensions were collapsed.
+    """
 
     kernel: str
     operands: tuple[View | None, ...]
     args: tuple[int | float, ...] = ()
     label: str = ""
+    wide: tuple[View, ...] = ()
 
 
 class Program:

@@ -11,8 +11,9 @@ from ...backend.reference.registry import evaluate
 from ...dtype import DType
 from ...graph.graph import Array, Node
 from ...graph.rules.registry import Info
-from ..lowering import Lowering, Quantized
+from ..lowering import Lowering
 from ..parts import codes_name
+from ..quantized import Quantized
 from ..registry import LOWERINGS, on_codes
 from .elementwise import UNARY, clip_bounds
 from .quant import grid_of

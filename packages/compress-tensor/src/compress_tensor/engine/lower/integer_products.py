@@ -14,7 +14,8 @@ import numpy as np
 
 from ...dtype import DType
 from ...graph.graph import Array, Node
-from ..lowering import Lowering, Quantized
+from ..lowering import Lowering
+from ..quantized import Quantized
 from ..registry import on_codes
 from ..view import View, channels_last
 from .codes import Requantized, bytes_of, requantized, scalar

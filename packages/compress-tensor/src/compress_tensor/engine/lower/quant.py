@@ -9,7 +9,8 @@ import numpy as np
 
 from ...dtype import DType
 from ...graph.graph import Node
-from ..lowering import Lowering, Quantized
+from ..lowering import Lowering
+from ..quantized import Quantized
 from ..registry import lower, require
 from ..view import View
 
