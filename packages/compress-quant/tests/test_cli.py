@@ -216,6 +216,10 @@ def test_training_with_quantization(work, monkeypatch, capsys):
     for _ in range(2):
         assert command(monkeypatch, work, *words, *more, name="qat") == 0
         found.append((work / "q.onnx").read_bytes())
+    assert command(monkeypatch, work, *words, *more, "--distill", name="qat") == 2
+    assert "run with targets labels, not the float network's" in " ".join(
+        capsys.readouterr().err.split()
+    )
     (work / "c.ckpt").unlink()
     assert command(monkeypatch, work, *words, *more, name="qat") == 0
     found.append((work / "q.onnx").read_bytes())

@@ -81,6 +81,7 @@ class Trainer:
         clip: the largest norm of all gradients together.
         average: of the parameters; metrics are of it, and it is what remains at the end.
         stop: when to end early.
+        settings: what else a checkpoint must have been made with for a run to go on from it.
         progress: where the progress bar goes; by default standard error if it is a terminal.
 
     Attributes:
@@ -103,6 +104,7 @@ class Trainer:
         clip: float | None = None,
         average: Average | None = None,
         stop: Stop | None = None,
+        settings: Mapping[str, str | float] | None = None,
         progress: TextIO | None = None,
     ) -> None:
         if epochs < 1 or every < 1 or accumulate < 1:
@@ -120,6 +122,7 @@ class Trainer:
         self.clip = clip
         self.average = average
         self.stop = stop
+        self.settings = dict(settings or {})
         self.progress = progress
         self.history: list[dict[str, float]] = []
         self._epoch = self._batch = self._steps = self._waited = 0
@@ -267,7 +270,7 @@ class Trainer:
 
     def _settings(self) -> dict[str, Any]:
         """Return what must be as it was when a run goes on."""
-        return {**self.optimizer.settings(), "clip": self.clip}
+        return {**self.settings, **self.optimizer.settings(), "clip": self.clip}
 
     def _data_id(self) -> list[int]:
         return [len(self.data.dataset), self.data.size, self.data.seed, self.accumulate]
@@ -308,9 +311,9 @@ class Trainer:
         if before is None:  # written before settings were noted
             return
         for name in sorted({*before, *now}):
-            if before.get(name) != now.get(name):
+            if name in before and before[name] != now.get(name):  # what is new was not noted
                 raise FileError(
-                    f"{path} is a checkpoint of a run with {name} {before.get(name)}, not "
+                    f"{path} is a checkpoint of a run with {name} {before[name]}, not "
                     f"{now.get(name)}; go on with what it began with, or begin anew"
                 )
         for step in range(meta["steps"]):

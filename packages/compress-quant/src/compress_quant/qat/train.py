@@ -64,6 +64,7 @@ def train(
         clip=clip,
         validate=validate,
         checkpoint=checkpoint,
+        settings={"targets": "labels" if teacher is None else "the float network's scores"},
     )
     history = trainer.fit()
     return model.graph(), history
