@@ -7,7 +7,7 @@ reshapes make another view; kernels read any strides.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from math import prod
 
@@ -61,6 +61,10 @@ class View:
         """Bytes of one element."""
         return self.dtype.numpy.itemsize
 
+    def seen(self, shape: tuple[int, ...], strides: tuple[int, ...]) -> View:
+        """Return the same memory with another shape and strides."""
+        return View(self.buffer, self.offset, self.dtype, shape, strides)
+
     def is_row_major(self) -> bool:
         """Whether elements lie one after another in the order of the dimensions."""
         return _packed(self.shape, self.strides, range(len(self.shape)))
@@ -71,11 +75,7 @@ class View:
 
     def transpose(self, order: Sequence[int]) -> View:
         """Return the view with its dimensions in another order."""
-        return replace(
-            self,
-            shape=tuple(self.shape[i] for i in order),
-            strides=tuple(self.strides[i] for i in order),
-        )
+        return self.seen(tuple(self.shape[i] for i in order), tuple(self.strides[i] for i in order))
 
     def expand(self, shape: Sequence[int]) -> View:
         """Return the view broadcast to ``shape`` (numpy's rule), repeats having stride 0."""
@@ -85,7 +85,7 @@ class View:
             if have != want and have != 1:
                 raise ValueError(f"{self.shape} does not broadcast to {tuple(shape)}")
             strides.append(0 if have == 1 and want != 1 else stride)
-        return replace(self, shape=tuple(shape), strides=tuple(strides))
+        return self.seen(tuple(shape), tuple(strides))
 
     def slice(self, axis: int, start: int, length: int, step: int = 1) -> View:
         """Return ``length`` elements along ``axis`` from ``start``, ``step`` apart (may be < 0)."""
@@ -93,25 +93,25 @@ class View:
         shape[axis] = length
         offset = self.offset + (start * strides[axis] if length else 0)
         strides[axis] *= step
-        return replace(self, offset=offset, shape=tuple(shape), strides=tuple(strides))
+        return View(self.buffer, offset, self.dtype, tuple(shape), tuple(strides))
 
     def insert(self, axis: int) -> View:
         """Return the view with a dimension of size 1 before ``axis``."""
         shape, strides = list(self.shape), list(self.strides)
         shape.insert(axis, 1)
         strides.insert(axis, 0)
-        return replace(self, shape=tuple(shape), strides=tuple(strides))
+        return self.seen(tuple(shape), tuple(strides))
 
     def reshape(self, shape: Sequence[int]) -> View | None:
         """Return the view with another shape, or None where that takes a copy."""
         strides = reshape_strides(self.shape, self.strides, shape)
         if strides is None:
             return None
-        return replace(self, shape=tuple(shape), strides=strides)
+        return self.seen(tuple(shape), strides)
 
     def astype(self, dtype: DType) -> View:
         """Return the same bits under another type of the same size."""
-        return replace(self, dtype=dtype)
+        return View(self.buffer, self.offset, dtype, self.shape, self.strides)
 
 
 def row_major(shape: Sequence[int]) -> tuple[int, ...]:
@@ -203,7 +203,7 @@ def collapse(views: Sequence[View | None]) -> list[View | None]:
             shape.append(size)
             steps.append(stride)
     found = iter(
-        replace(view, shape=tuple(shape), strides=tuple(step[n] for step in steps))
+        view.seen(tuple(shape), tuple(step[n] for step in steps))
         for n, view in enumerate(given)
     )
     return [None if view is None else next(found) for view in views]
