@@ -5,7 +5,7 @@
 #include "reduce/fold_loops.h"
 
 #define LOOP _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)
-#define BLOCK 256 /* of exponentials that stay in the first cache until they are summed */
+#define BLOCK 256 /* of squares that stay in the first cache */
 
 /* The largest element.  NaN ones are passed over: they make the sum NaN, and so the whole row. */
 static float largest(const float *x, int64_t n)
@@ -34,38 +34,60 @@ static float largest(const float *x, int64_t n)
     return p[0];
 }
 
-/* y = e^(x - max), if y is given; returns the sum.  Whole vectors of exponentials are made, in a
- * buffer: one by one the last few would take as long as a hundred others. */
+/* e = e^(x - max), sixteen of them: the last few of a row one by one would take as long. */
+CPR_FN void sixteen(const float *x, float max, float *e)
+{
+    for (int64_t j = 0; j < CPR_PARTIALS; j++)
+        e[j] = exp_negative_f32(x[j] - max);
+}
+
+/* y = e^(x - max), if y is given, which may be x; returns the sum. */
 static float exponentials(const float *x, float *y, int64_t n, float max)
 {
-    _Alignas(64) float p[CPR_PARTIALS] = {0}, buffer[BLOCK];
-    for (int64_t start = 0; start < n; start += BLOCK) {
-        const int64_t part = n - start < BLOCK ? n - start : BLOCK;
-        const int64_t whole = (part + CPR_PARTIALS - 1) / CPR_PARTIALS * CPR_PARTIALS;
-        EACH_PART(k) PART(buffer + whole - CPR_PARTIALS, k) = (vf){0};
-        _Pragma("GCC ivdep") for (int64_t i = 0; i < part; i++) buffer[i] = x[start + i] - max;
-        for (int64_t i = 0; i < whole; i += CPR_PARTIALS)
-            for (int64_t j = 0; j < CPR_PARTIALS; j++)
-                buffer[i + j] = exp_negative_f32(buffer[i + j]);
-        row_sum(p, buffer, part, start);
+    _Alignas(64) float p[CPR_PARTIALS], e[2 * CPR_PARTIALS] = {0}, last[CPR_PARTIALS] = {0};
+    /* The last sixteen, or all of fewer; what comes before the last few is made twice. */
+    const int64_t left = n % CPR_PARTIALS, again = n < CPR_PARTIALS ? 0 : CPR_PARTIALS - left;
+    if (n < CPR_PARTIALS)
+        memcpy(last, x, (size_t)n * sizeof *x);
+    else
+        memcpy(last, x + n - CPR_PARTIALS, sizeof last);
+    vf sums[PARTS];
+    EACH_PART(k) sums[k] = (vf){0};
+    for (int64_t i = 0; i + CPR_PARTIALS <= n; i += CPR_PARTIALS) {
+        sixteen(x + i, max, e);
+        EACH_PART(k) sums[k] += PART(e, k);
         if (y)
-            memcpy(y + start, buffer, (size_t)part * sizeof *y);
+            memcpy(y + i, e, sizeof last);
     }
+    if (left) {
+        sixteen(last, max, e);
+        if (y && n < CPR_PARTIALS)
+            memcpy(y, e, (size_t)n * sizeof *y);
+        else if (y)
+            memcpy(y + n - CPR_PARTIALS, e, sizeof last);
+        for (int64_t j = again + left; j < CPR_PARTIALS; j++)
+            e[j] = 0.0f;
+        EACH_PART(k) sums[k] += CONST_PART(e + again, k);
+    }
+    EACH_PART(k) PART(p, k) = sums[k];
     return sum_of_partials(p);
 }
+
+enum { ALIGNED = 512 }; /* elements of a row that is kept where stores cross no cache line */
 
 /* Several rows at once: each step waits for the one before, but not for another row's. */
 static void softmax(const float *const *x, float *const *y, int64_t rows, int64_t n)
 {
+    _Alignas(64) float buffer[CPR_SOFTMAX_ROWS][ALIGNED];
     float factor[CPR_SOFTMAX_ROWS];
     for (int64_t r = 0; r < rows; r++)
         factor[r] = largest(x[r], n);
     for (int64_t r = 0; r < rows; r++)
-        factor[r] = 1.0f / exponentials(x[r], y[r], n, factor[r]);
+        factor[r] = 1.0f / exponentials(x[r], n <= ALIGNED ? buffer[r] : y[r], n, factor[r]);
     for (int64_t r = 0; r < rows; r++) {
-        const float f = factor[r];
+        const float f = factor[r], *from = n <= ALIGNED ? buffer[r] : y[r];
         float *to = y[r];
-        LOOP to[i] *= f;
+        LOOP to[i] = from[i] * f;
     }
 }
 
