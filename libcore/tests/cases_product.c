@@ -257,6 +257,33 @@ static void make_conv_f32(rng *r, test_case *t)
     add_clip(r, t);
 }
 
+static void make_conv_winograd_f32(rng *r, test_case *t)
+{
+    const int64_t tile = one_in(r, 2) ? 2 : 4, points = (tile + 2) * (tile + 2);
+    image m = {.groups = 1};
+    m.in[0] = m.out[0] = between(r, 1, 2);
+    m.in[1] = one_in(r, 2) ? between(r, 1, 9) : between(r, 15, 50);
+    m.out[1] = one_in(r, 2) ? between(r, 1, 9) : between(r, 15, 100);
+    for (int32_t k = 0; k < 2; k++) {
+        m.in[2 + k] = between(r, 1, 14);
+        m.pad[k] = between(r, -1, 3);
+        m.out[2 + k] = between(r, 1, 14);
+    }
+    const int64_t panels = panels_of(m.out[1]), weights[] = {points, panels, m.in[1], PANEL};
+    const int64_t bias[] = {1, panels * PANEL};
+    add_image(r, t, F32, &m);
+    add_dense(t, INPUT, F32, 4, weights);
+    add_optional(r, t, F32, 2, bias);
+    if (one_in(r, 2))
+        add_absent(t);
+    else
+        add_runs(r, t, INPUT, F32, 4, m.out, 1);
+    add_runs(r, t, OUTPUT, F32, 4, m.out, 1);
+    arg_int(t, tile);
+    for (int32_t k = 0; k < 2; k++) arg_int(t, m.pad[k]);
+    add_clip(r, t);
+}
+
 static void make_conv_bf16(rng *r, test_case *t)
 {
     const image m = random_image(r, false);
@@ -328,7 +355,7 @@ static void make_depthwise_s8(rng *r, test_case *t)
 
 const generator cases_product[] = {
     {"pack_f32", make_pack_f32}, {"pack_s8", make_pack_s8}, {"gemm_f32", make_gemm_f32}, {"gemm_s8", make_gemm_s8},
-    {"conv_f32", make_conv_f32}, {"conv_s8", make_conv_s8}, {"depthwise_f32", make_depthwise_f32},
-    {"depthwise_s8", make_depthwise_s8}, {"pack_bf16", make_pack_bf16}, {"gemm_bf16", make_gemm_bf16},
+    {"conv_f32", make_conv_f32}, {"conv_winograd_f32", make_conv_winograd_f32}, {"conv_s8", make_conv_s8},
+    {"depthwise_f32", make_depthwise_f32}, {"depthwise_s8", make_depthwise_s8}, {"pack_bf16", make_pack_bf16}, {"gemm_bf16", make_gemm_bf16},
     {"conv_bf16", make_conv_bf16}, {NULL, NULL},
 };

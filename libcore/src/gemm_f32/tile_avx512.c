@@ -43,12 +43,18 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         EACH_PANEL EACH_ROW _mm_prefetch((const char *)((const float *)p->residual + i * p->ldr + 16 * j), _MM_HINT_T0);
 
     const float *b = p->b;
+    const char *ahead = p->ahead;
+    const int64_t ahead_step = p->ahead_step;
     for (int64_t t = 0; t < taps; t++) {
         const float *a[14];
         EACH_ROW a[i] = p->rows[t * MR + i];
         int64_t k = 0;
         for (; NP == 1 && k + 4 <= kc; k += 4, b += 4 * CPR_PANEL) /* more than 14 pointers: reload them less */
             _Pragma("GCC unroll 4") for (int u = 0; u < 4; u++) step(MR, NP, acc, a, k + u, b + u * CPR_PANEL, panel);
+        for (; NP > 1 && ahead_step && k < kc; k++, b += CPR_PANEL, ahead += ahead_step) {
+            _mm_prefetch(ahead, _MM_HINT_T1);
+            step(MR, NP, acc, a, k, b, panel);
+        }
         for (; k < kc; k++, b += CPR_PANEL)
             step(MR, NP, acc, a, k, b, panel);
     }

@@ -63,8 +63,8 @@ int64_t cpr_block_rows(const cpr_tiles *tiles, int64_t m, int64_t panels)
 }
 
 /* B comes from main memory where the weights of a network do not fit into L3.  The blocks of rows
- * fetch the next columns' B into L2, each its part, if it fits there beside what is in use; a tile of
- * float32 takes long enough for the processor to fetch ahead by itself. */
+ * fetch the next columns' B into L2, each its part, if it fits there beside what is in use.  Most
+ * float32 tiles take long enough for the processor to fetch ahead by itself. */
 enum { AHEAD = 1 << 17 };
 
 /* One block of k: all tiles of m rows and n columns. */
@@ -74,14 +74,15 @@ static void do_tiles(const cpr_product_kind *kind, const cpr_block *block, int64
     for (int64_t j = 0; j < n;) {
         const int64_t left = (n - j + CPR_PANEL - 1) / CPR_PANEL;
         const int64_t panels = choose_panels(kind->tiles, left, block_rows);
-        const bool fetch = left > panels && blocks > 1 && panels * block->panel <= AHEAD;
+        const char *next = left > panels ? (const char *)block->b + (j / CPR_PANEL + panels) * block->panel : block->after;
+        const bool fetch = kind->fetch && next && blocks > 1 && panels * block->panel <= AHEAD;
         const int64_t step = fetch ? (panels * CPR_PANEL * 4 + blocks - 1) / blocks : 0;
         for (int64_t i = 0; i < m; i += block_rows) {
             const int64_t rows = m - i < block_rows ? m - i : block_rows;
             cpr_block part = *block;
             part.rows += i * block->taps;
             part.b = (const char *)part.b + j / CPR_PANEL * block->panel;
-            part.ahead = (const char *)part.b + (step ? panels * block->panel + i / block_rows * steps * step : 0);
+            part.ahead = step ? next + i / block_rows * steps * step : part.b;
             part.ahead_step = step;
             part.start = block->start ? (const char *)block->start + j * 4 : NULL;
             part.scale = block->scale ? block->scale + j : NULL;

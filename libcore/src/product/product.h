@@ -34,7 +34,8 @@ typedef struct {
     bool more;               /* float: store the sums only; a later block of k goes on */
     const void *const *rows; /* [taps][rows of the tile] */
     const void *b;           /* first panel */
-    const char *ahead;       /* B of a later tile, which bf16 and int8 tiles fetch: ahead_step bytes */
+    const void *after;       /* B of the product to come, if it has this size; or NULL */
+    const char *ahead;       /* B of a later tile, which is fetched meanwhile: ahead_step bytes */
     int64_t ahead_step;      /* per unit of k; 0: of this one, nothing new */
     const void *start;       /* one 4-byte element per column, padded to whole panels; NULL: 0 */
     const float *scale;      /* int8: multiplier per column, padded; NULL: store the sums */
@@ -67,6 +68,7 @@ typedef struct {
     int64_t k_unit;           /* packed B holds whole units of k per tap */
     bool floats;              /* sums may be cut over k */
     bool flush;               /* subnormal numbers are taken for zeros */
+    bool fetch;               /* later columns' B is fetched meanwhile */
     int64_t speed;            /* about how many multiply-adds a nanosecond */
 } cpr_product_kind;
 

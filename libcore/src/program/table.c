@@ -52,6 +52,7 @@
     X(pack_f32)    \
     X(gemm_f32)    \
     X(conv_f32)    \
+    X(conv_winograd_f32) \
     X(depthwise_f32) \
     X(pack_s8)     \
     X(gemm_s8)     \
