@@ -15,6 +15,7 @@ from ..errors import NativeUnsupportedError, ShapeError
 from ..graph.graph import Array, Attribute, Node, captured
 from ..graph.rules.registry import Info
 from ..native.library import opcode
+from .options import DEFAULT, Options
 from .parts import find_parts
 from .program import Record
 from .quantized import Quantized
@@ -74,8 +75,7 @@ class Lowering:
     nodes: Sequence[Node]
     weights: WeightCache
     stable: frozenset[str] = frozenset()
-    half: bool = False  #: whether products take bfloat16 operands
-    any_strides: bool = False  #: whether outputs may lie in any order of their dimensions
+    options: Options = DEFAULT
     steps: list[Step] = field(default_factory=list)
     views: dict[str, View] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
@@ -366,7 +366,7 @@ class Lowering:
                 continue
             info = self.infos[name]
             buffer = Buffer(Kind.OUTPUT, self._bytes(info.dims, info.dtype), name)
-            layout = self.like(name) if self.any_strides else row_major
+            layout = self.like(name) if self.options.any_strides else row_major
             target = View(buffer, 0, info.dtype, info.dims, layout(info.dims))
             if info.dtype.numpy.kind in "OV" and info.dtype is not DType.BFLOAT16:
                 node = Node("Identity", [name], [name])
@@ -422,7 +422,7 @@ class Lowering:
             return None
         info = self.infos[name]
         buffer = Buffer(Kind.OUTPUT, self._bytes(info.dims, info.dtype), name)
-        strides = (layout if self.any_strides else row_major)(info.dims)
+        strides = (layout if self.options.any_strides else row_major)(info.dims)
         view = View(buffer, 0, info.dtype, info.dims, strides)
         return view if accepts(view) else None
 

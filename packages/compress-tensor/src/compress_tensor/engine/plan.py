@@ -13,6 +13,7 @@ from .fuse import fuse
 from .lower import LOWERINGS
 from .lowering import HostCall, Lowering, Step, WeightCache
 from .memory import require_memory
+from .options import Options
 from .program import Program, Record, place
 from .run import Arenas, Plan, Planned
 from .specialize import Specialized, without_dead
@@ -29,8 +30,7 @@ def make_plan(
     weights: WeightCache,
     arenas: Arenas,
     threads: int,
-    half: bool = False,
-    any_strides: bool = False,
+    options: Options,
 ) -> Plan:
     """Plan the specialised nodes: lowering, memory, programs.
 
@@ -41,8 +41,7 @@ def make_plan(
         weights: packed weights of the session, extended here.
         arenas: memory for runs, of the session.
         threads: the number for which scratch memory is reserved.
-        half: whether products of floats take bfloat16 operands.
-        any_strides: whether outputs may lie in any order of their dimensions.
+        options: what the session was asked for.
     """
     wanted = set(outputs)
     nodes = without_dead(part.nodes, wanted)
@@ -51,7 +50,7 @@ def make_plan(
     unknown = {n for n in outputs if part.infos[n].shape is None}
     fixed = [name for name in outputs if name not in unknown]
     given = (part.infos, part.constants, list(inputs), fixed, nodes, weights, part.stable)
-    ctx = Lowering(*given, half=half, any_strides=any_strides)
+    ctx = Lowering(*given, options)
     report: list[Planned] = []
     _require_values(nodes, part)
     for node in nodes:

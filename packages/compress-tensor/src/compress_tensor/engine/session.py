@@ -23,6 +23,7 @@ from ..processors import processors
 from .bound import Bound, require_in_place
 from .inputs import checked_input
 from .lowering import WeightCache
+from .options import DEFAULT, Options
 from .plan import make_plan
 from .program import Record
 from .run import Arenas, Plan, Planned
@@ -47,8 +48,7 @@ class Stage:
         arenas: memory of the session.
         threads: how many a run may use.
         stable: the constants that are the same in every plan; by default all.
-        half: whether products of floats take bfloat16 operands.
-        any_strides: whether outputs may lie in any order of their dimensions.
+        options: what the session was asked for.
         renew: makes the graph again.  If given, it is let go once a plan is made: what the passes
             computed, and the plan's records read packed, is then not kept twice.
     """
@@ -62,8 +62,7 @@ class Stage:
         threads: int,
         stable: frozenset[str] | None = None,
         *,
-        half: bool = False,
-        any_strides: bool = False,
+        options: Options = DEFAULT,
         renew: Callable[[], Graph] | None = None,
     ) -> None:
         self._graph: Graph | None = graph
@@ -74,8 +73,7 @@ class Stage:
         self.weights = weights
         self.arenas = arenas
         self.threads = threads
-        self.half = half
-        self.any_strides = any_strides
+        self.options = options
         self._plans: OrderedDict[Key, tuple[Plan, Stage | None]] = OrderedDict()
         self._lock = Lock()
 
@@ -172,12 +170,12 @@ class Stage:
         )
         needs = {part.needs} if part.needs else set()
         behind = (rest, needs, self.weights, self.arenas, self.threads, part.stable)
-        after = Stage(*behind, half=self.half, any_strides=self.any_strides)
+        after = Stage(*behind, options=self.options)
         return self._planned(part, made_here), after
 
     def _planned(self, part: Specialized, outputs: list[str]) -> Plan:
         given = (self._inputs, outputs, self.weights, self.arenas, self.threads)
-        return make_plan(part, *given, half=self.half, any_strides=self.any_strides)
+        return make_plan(part, *given, self.options)
 
 
 def _deciding_inputs(part: Specialized, infos: dict[str, Info]) -> set[str]:
@@ -204,6 +202,12 @@ class Session:
             round their operands to bfloat16 and sum in float32 (see libcore's README).  The bytes
             are the same on every processor; one without VDPBF16PS takes longer than for float32,
             and `report` says so.
+        winograd: whether 3 x 3 convolutions of float32 values with stride 1 may use Winograd's
+            minimal filtering, where it is faster: results differ in rounding, whose errors are
+            about as large (`lower.winograd` has numbers), and are still the same bytes on every
+            processor, with any number of threads and in any batch.  The packed weights of such
+            a convolution take 1.8 or 4 times the memory.  A value that is not finite spoils the
+            up to 36 outputs around it.
         share: a session of this same graph whose packed weights this one uses too.  The graph must
             not have been changed in between.
         any_strides: outputs are arrays whose dimensions may lie in any order in memory, as the
@@ -222,6 +226,7 @@ class Session:
         threads: int | None = None,
         outputs: Sequence[str] | None = None,
         precision: str = "float32",
+        winograd: bool = False,
         share: Session | None = None,
         any_strides: bool = False,
     ) -> None:
@@ -230,7 +235,7 @@ class Session:
         graph.check()
         self.graph = graph
         self.precision = precision
-        self._any_strides = any_strides
+        self._options = Options(precision == "bf16", winograd, any_strides)
         self.threads = _threads(threads)
         self._pool = Pool(self.threads) if self.threads > 1 else None
         self._arrays = {name: weakref.ref(array) for name, array in _weights(graph)}
@@ -368,11 +373,8 @@ class Session:
                 graph = self._optimized(outputs)
                 require_operators(graph)
                 given = (graph, set[str](), self._weights, self._arenas, self.threads)
-                half = self.precision == "bf16"
                 renew = partial(self._optimized, outputs)
-                self._stages[outputs] = Stage(
-                    *given, half=half, any_strides=self._any_strides, renew=renew
-                )
+                self._stages[outputs] = Stage(*given, options=self._options, renew=renew)
             return self._stages[outputs]
 
     def _optimized(self, outputs: tuple[str, ...]) -> Graph:
@@ -429,6 +431,7 @@ def compile(  # noqa: A001 - the name that users expect
     threads: int | None = None,
     outputs: Sequence[str] | None = None,
     precision: str = "float32",
+    winograd: bool = False,
     share: Session | None = None,
     any_strides: bool = False,
 ) -> Session:
@@ -438,6 +441,7 @@ def compile(  # noqa: A001 - the name that users expect
         threads=threads,
         outputs=outputs,
         precision=precision,
+        winograd=winograd,
         share=share,
         any_strides=any_strides,
     )

@@ -12,7 +12,7 @@ from ...graph.graph import Array, Attribute, Node
 from ..lowering import Lowering, bits_of
 from ..registry import lower, require
 from ..view import View, channels_last
-from . import half_products
+from . import half_products, winograd
 from .epilogue import Epilogue, absorb
 from .matrix import PANEL, floats, pack, pad_bias, panels
 from .movement import pad_constant
@@ -105,10 +105,46 @@ def conv(ctx: Lowering, node: Node) -> None:
             x, rows = ctx.view(node.inputs[0]), bias_rows(ctx, bias_name, done.bias, 0)
             _depthwise(ctx, node.inputs[1], image(x), w, rows, done, image(out))
         else:
-            x, packed = ctx.view(node.inputs[0]), packed_kernel(ctx, node.inputs[1], groups)
-            rows = bias_rows(ctx, bias_name, done.bias, groups)
-            dense(ctx, image(x), packed, w, groups, rows, done, image(out))
+            x, rows = image(ctx.view(node.inputs[0])), bias_rows(ctx, bias_name, done.bias, groups)
+            tile = _winograd_tile(ctx, node, w, groups)
+            if tile:
+                _winograd(ctx, x, node.inputs[1], w, tile, rows, done, image(out))
+            else:
+                packed = packed_kernel(ctx, node.inputs[1], groups)
+                dense(ctx, x, packed, w, groups, rows, done, image(out))
     done.finish(ctx)
+
+
+def _winograd_tile(ctx: Lowering, node: Node, w: Window, groups: int) -> int:
+    """Return the tile of Winograd's filtering for this convolution, 0 for none."""
+    fits = (w.kernel, w.strides, w.dilations, groups) == ((3, 3), (1, 1), (1, 1), 1)
+    if not ctx.options.winograd or not fits or ctx.value(node.inputs[1]) is None:
+        return 0
+    out = ctx.info(node.outputs[0]).dims
+    return winograd.best_tile(ctx.info(node.inputs[0]).dims[1], out[1], out[-2], out[-1])
+
+
+def _winograd(
+    ctx: Lowering,
+    x: View,
+    name: str,
+    w: Window,
+    tile: int,
+    bias: View | None,
+    done: Epilogue,
+    out: View,
+) -> None:
+    kernel = ctx.value(name)
+    assert kernel is not None
+    packed = ctx.packed(name, ("winograd", tile), lambda: winograd.pack_kernel(kernel, tile))
+    operands = [in_channels_last(ctx, x), packed, bias, _residual(ctx, done), out]
+    ctx.emit("conv_winograd_f32", operands, [tile, *w.pads[:2], done.low, done.high])
+
+
+def _residual(ctx: Lowering, done: Epilogue) -> View | None:
+    if not done.residual:
+        return None
+    return in_channels_last(ctx, image(ctx.view(done.residual)))
 
 
 def bias_rows(ctx: Lowering, name: str, known: Array | None, groups: int) -> View | None:
@@ -234,9 +270,7 @@ def dense(
     out: View,
 ) -> None:
     """Emit a convolution of images as a product or through window pointers."""
-    residual = None
-    if done.residual:
-        residual = in_channels_last(ctx, image(ctx.view(done.residual)))
+    residual = _residual(ctx, done)
     if x.shape[1] <= FEW_CHANNELS and groups == 1 and not is_plain(w, groups):
         x, w = _written_padding(ctx, x, w)
     _products(ctx, "f32", x, packed, w, groups, bias, residual, done, out)

@@ -29,7 +29,7 @@ _MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "
 
 def is_half(ctx: Lowering, node: Node) -> bool:
     """Whether a product is computed with bfloat16 operands."""
-    if not ctx.half or node.domain or node.op not in ("Conv", "MatMul", "Gemm"):
+    if not ctx.options.half or node.domain or node.op not in ("Conv", "MatMul", "Gemm"):
         return False
     a, b = (ctx.info(name) for name in node.inputs[:2])
     if a.dtype is not DType.FLOAT32 or b.dtype is not DType.FLOAT32:
@@ -56,7 +56,7 @@ def is_half(ctx: Lowering, node: Node) -> bool:
 
 def is_half_attention(ctx: Lowering, node: Node) -> bool:
     """Whether both products of a fused attention are computed with bfloat16 operands."""
-    if not ctx.half or (node.domain, node.op) != (DOMAIN, ATTENTION):
+    if not ctx.options.half or (node.domain, node.op) != (DOMAIN, ATTENTION):
         return False
     k, v = (ctx.info(name).dims for name in node.inputs[1:3])
     return k[-2] >= LEAST_K and min(k[-1], v[-1]) >= LEAST_COLUMNS

@@ -43,7 +43,7 @@ def recurrent(ctx: Lowering, node: Node) -> None:
     attributes = ctx.attributes(node)
     direction = str(attributes["direction"])
     require(direction in DIRECTIONS, f"direction {direction}")
-    half = ctx.half and not any(name in ctx.quantized for name in names[1:3])
+    half = ctx.options.half and not any(name in ctx.quantized for name in names[1:3])
     w, r = (packed_weights(ctx, name, _GATES[op], half=half) for name in names[1:3])
     layout = int(attributes["layout"])
     x = ctx.view(names[0])
