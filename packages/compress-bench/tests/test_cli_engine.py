@@ -106,6 +106,23 @@ def test_models_compare_profile_tables(command, tmp_path):
     assert "## Start-up and memory" in text
 
 
+def test_winograd_is_a_type(command, tmp_path):
+    """The fp32 network again, in fewer multiplications: a cell and a row of its own."""
+    path, work = tmp_path / "m.json", tmp_path / "work"
+    words = ("--batch", 1, "--threads", 1, "--samples", 5, "--seconds", 0.1, "--work", work)
+    status, out, _ = command("models", "resnet20", "--type", "winograd", *words, "-o", path)
+    (cell,) = read_results(path)["cells"].values()
+
+    assert (0, True) == (status, "| resnet20 | winograd | 1 | 1 |" in out)
+    assert ("winograd", 5) == (cell["unit"], len(cell["seconds"]["ours"]))
+    assert all(differ < 1e-4 for differ in cell["agreement"].values())
+    words = ("--type", "winograd", "--work", work, "--runs", 1, "--all", "--json")
+    status, out, _ = command("profile", "resnet20", *words)
+    lines = [line for line in json.loads(out) if line["kernel"] == "conv_winograd_f32"]
+    assert (0, 16) == (status, len(lines))
+    assert all(0 < line["limit"] for line in lines)
+
+
 def test_compare_tells_a_regression(command, tmp_path):
     """Status 1, and which cell."""
     old, new = (Results(tmp_path / f"{name}.json", "models", {}) for name in ("old", "new"))

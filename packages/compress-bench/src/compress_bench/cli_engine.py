@@ -22,6 +22,7 @@ from compress_tensor.files import write_atomically
 
 from . import machine
 from .compare import Verdict, compare
+from .kinds import USUAL, Kind
 from .peak import Unit
 from .profile import Line, by_kernel, measure_limits, profile
 from .results import Results, read_results
@@ -87,7 +88,9 @@ def models(
     model: Annotated[
         list[str] | None, typer.Argument(help="zoo, networks of it, ONNX files; by default zoo.")
     ] = None,
-    types: Annotated[list[Unit] | None, typer.Option("--type", help="All by default.")] = None,
+    types: Annotated[
+        list[Kind] | None, typer.Option("--type", help="By default all but winograd.")
+    ] = None,
     batch: Annotated[list[int], typer.Option(min=1)] = [1, 8],  # noqa: B006
     threads: Threads = [1, 2],  # noqa: B006
     samples: Samples = 20,
@@ -101,7 +104,7 @@ def models(
 ) -> None:
     """Time whole networks in our engine, onnxruntime and OpenVINO."""
     plan = Plan(
-        tuple(types or Unit),
+        tuple(types or USUAL),
         tuple(batch),
         tuple(threads),
         samples,
@@ -144,7 +147,7 @@ def _fields(change: Any) -> dict[str, Any]:
 
 def profile_(
     model: Annotated[str, typer.Argument(help="An ONNX file or a network of the zoo.")],
-    types: Annotated[Unit, typer.Option("--type", help="What to run it in.")] = Unit.FP32,
+    types: Annotated[Kind, typer.Option("--type", help="What to run it in.")] = Kind.FP32,
     batch: Annotated[int, typer.Option(min=1)] = 1,
     threads: Annotated[int, typer.Option(min=1, max=256)] = 1,
     runs: Annotated[int, typer.Option(min=1)] = 10,
@@ -171,12 +174,11 @@ def _line(line: Line) -> dict[str, Any]:
 
 
 def profile_of(
-    subject: Subject, unit: Unit, batch: int, threads: int, work: Path, runs: int = 10
+    subject: Subject, kind: Kind, batch: int, threads: int, work: Path, runs: int = 10
 ) -> list[Line]:
     """Return every record of a network."""
-    graph = read_onnx(subject.path(unit, work))
-    options: dict[str, Any] = {"precision": "bf16"} if unit is Unit.BF16 else {}
-    session = compress_tensor.compile(graph, threads=threads, **options)
+    graph = read_onnx(subject.path(kind, work))
+    session = compress_tensor.compile(graph, threads=threads, **kind.options)
     return profile(session, subject.feeds(graph, batch), measure_limits(threads), runs)
 
 
@@ -199,7 +201,7 @@ def tables(
     taken = {}
     for each in profiles or []:
         for subject in subjects([each]):
-            lines = profile_of(subject, Unit.FP32, 1, 1, work or _work())
+            lines = profile_of(subject, Kind.FP32, 1, 1, work or _work())
             taken[f"{subject.name}, fp32, batch 1, 1 thread"] = by_kernel(lines)
     text = markdown(whole, kernels, taken, found["models"][1:])
     if out is None:

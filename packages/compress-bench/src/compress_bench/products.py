@@ -27,6 +27,7 @@ from compress_tensor import (
 )
 from compress_tensor.random import Generator
 
+from .kinds import Kind
 from .peak import Unit
 from .runtimes import Array, Runtime, load
 
@@ -93,7 +94,7 @@ def _left(shape: Shape, unit: Unit) -> Array:
 
 
 def _session(path: Path, runtime: Runtime, threads: int, unit: Unit, a: Array) -> Call:
-    runner = load(path, runtime, threads, feeds={"a": a}, bf16=unit is Unit.BF16)
+    runner = load(path, runtime, threads, feeds={"a": a}, kind=Kind(unit.value))
     return runner.bound({"a": a})
 
 

@@ -26,6 +26,7 @@ _COPY_BYTES = 1 << 18  #: of one array; two fit into the second-level cache
 _UNITS = {
     "gemm_f32": Unit.FP32,
     "conv_f32": Unit.FP32,
+    "conv_winograd_f32": Unit.FP32,
     "depthwise_f32": Unit.FP32,
     "lstm": Unit.FP32,
     "gru": Unit.FP32,
@@ -165,6 +166,11 @@ def _macs(record: Record) -> int:
         return prod(first.shape[:3]) * second.shape[2] * (first.shape[3] + out.shape[3])
     if record.kernel.startswith("gemm"):
         return prod(out.shape) * first.shape[-1]
+    if record.kernel == "conv_winograd_f32":
+        # weights [points, panels, channels, 16]
+        tile, (images, columns, height, width) = int(record.args[0]), out.shape
+        tiles = images * -(-height // tile) * -(-width // tile)
+        return tiles * second.shape[0] * first.shape[1] * columns
     if record.kernel.startswith("conv"):
         # weights [groups, panels, taps * channels, 16] or [groups, panels, taps, quads, 16, 4]
         groups = second.shape[0]

@@ -13,6 +13,8 @@ import compress_tensor
 from compress_export import read_onnx
 from compress_tensor import DType, FileError, MissingExtraError, UnsupportedError, Value
 
+from .kinds import Kind
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -58,14 +60,8 @@ class Loaded(Runner, Protocol):
 class Ours:
     """A model in our engine."""
 
-    def __init__(self, path: Path, threads: int, *, bf16: bool = False) -> None:
-        options: dict[str, Any] = {"precision": "bf16"} if bf16 else {}
-        try:
-            self.session = compress_tensor.compile(read_onnx(path), threads=threads, **options)
-        except TypeError as error:
-            if not bf16:
-                raise
-            raise UnsupportedError("our engine has no bfloat16 products yet") from error
+    def __init__(self, path: Path, threads: int, kind: Kind = Kind.FP32) -> None:
+        self.session = compress_tensor.compile(read_onnx(path), threads=threads, **kind.options)
         self.inputs = self.session.inputs
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -201,7 +197,7 @@ def load(
     threads: int,
     *,
     feeds: Mapping[str, Array] | None = None,
-    bf16: bool = False,
+    kind: Kind = Kind.FP32,
 ) -> Loaded:
     """Return the model ready to run.
 
@@ -210,7 +206,7 @@ def load(
         runtime: what runs it.
         threads: how many a run may use.
         feeds: the only inputs that it will see: a runtime may then settle on their shapes.
-        bf16: products in bfloat16 instead of float32.
+        kind: in what it computes; int8 is the file's own affair.
 
     Raises:
         FileError: if it cannot be loaded.
@@ -218,11 +214,11 @@ def load(
         UnsupportedError: if it cannot compute in bfloat16.
     """
     if runtime is Runtime.OURS:
-        return Ours(path, threads, bf16=bf16)
+        return Ours(path, threads, kind)
     if runtime is Runtime.OPENVINO:
         shapes = None if feeds is None else {name: a.shape for name, a in feeds.items()}
-        return OpenVino(path, threads, shapes, bf16=bf16)
-    if bf16:
+        return OpenVino(path, threads, shapes, bf16=kind is Kind.BF16)
+    if kind is Kind.BF16:
         raise UnsupportedError("onnxruntime has no bfloat16 products on x86")
     sizes = None if feeds is None else sizes_of(read_onnx(path).inputs, feeds)
     return OnnxRuntime(path, threads, sizes)

@@ -1,6 +1,6 @@
 """Start-up and memory of a runtime, in a process that does nothing else.
 
-    python -m compress_bench.startup RUNTIME MODEL FEEDS THREADS BF16
+    python -m compress_bench.startup RUNTIME MODEL FEEDS THREADS TYPE
 
 prints JSON: seconds to load and compile, seconds of the first run, resident bytes before loading
 (interpreter and libraries imported) and at their peak.
@@ -18,19 +18,20 @@ from typing import Any
 
 from compress_tensor import UnsupportedError
 
+from .kinds import Kind
 from .runtimes import Runtime, load
 from .subjects import load_feeds
 
 
 def start(
-    runtime: Runtime, model: Path, feeds: Path, threads: int, *, bf16: bool = False
+    runtime: Runtime, model: Path, feeds: Path, threads: int, kind: Kind = Kind.FP32
 ) -> dict[str, Any]:
     """Return what a process of its own measures.
 
     Raises:
         UnsupportedError: if that process fails.
     """
-    words = (runtime.value, str(model), str(feeds), str(threads), str(int(bf16)))
+    words = (runtime.value, str(model), str(feeds), str(threads), kind.value)
     return alone("compress_bench.startup", words, f"{runtime.value} does not start")
 
 
@@ -70,7 +71,7 @@ def resident(field: str) -> int:
 
 
 def _main() -> None:
-    runtime, model, given, threads, bf16 = sys.argv[1:]
+    runtime, model, given, threads, kind = sys.argv[1:]
     feeds = load_feeds(Path(given))
     if runtime == Runtime.ONNXRUNTIME.value:
         import onnxruntime  # noqa: F401
@@ -78,7 +79,7 @@ def _main() -> None:
         import openvino  # noqa: F401
     before = resident("VmRSS")
     begin = time.perf_counter()
-    runner = load(Path(model), Runtime(runtime), int(threads), feeds=feeds, bf16=bf16 == "1")
+    runner = load(Path(model), Runtime(runtime), int(threads), feeds=feeds, kind=Kind(kind))
     loaded = time.perf_counter()
     runner.run(feeds)
     ready = time.perf_counter()

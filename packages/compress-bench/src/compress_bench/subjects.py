@@ -1,8 +1,8 @@
-"""What `compress-bench models` measures: networks of the zoo and files, in fp32, int8 and bf16.
+"""What `compress-bench models` measures: networks of the zoo and files, in fp32, int8 and so on.
 
 The fp32 file is written once; the int8 file is made of it by `compress_quant.quantize_static` and
-is the same for every runtime; bf16 is the fp32 file with bfloat16 products.  Files are kept in a
-work folder under a name that changes with the code that makes them.
+is the same for every runtime; bf16 and winograd are the fp32 file, computed in another way.
+Files are kept in a work folder under a name that changes with the code that makes them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from compress_export.cost import cost_of
 from compress_quant import Recipe, quantize_static
 from compress_tensor import Graph, InputError
 
-from .peak import Unit
+from .kinds import Kind
 from .runtimes import Array
 from .suite_models import example
 from .zoo import NETWORKS, build, feeds_for, network
@@ -54,21 +54,21 @@ class Subject:
             return feeds_for(graph, batch, seed, **dict(network(self.name).symbols))
         return example(graph.inputs, batch, _OTHER)
 
-    def path(self, unit: Unit, work: Path) -> Path:
+    def path(self, kind: Kind, work: Path) -> Path:
         """Return the file to run, made if it is not there.
 
         Raises:
             InputError: if it cannot be quantized.
         """
-        if self.file is not None and unit is not Unit.INT8:
+        if self.file is not None and kind is not Kind.INT8:
             return self.file
-        kind = "int8" if unit is Unit.INT8 else "fp32"
+        form = "int8" if kind is Kind.INT8 else "fp32"
         stamp = hashlib.sha256(self.file.read_bytes()).hexdigest()[:8] if self.file else ""
-        target = work / f"{self.name}-{kind}-{_code_stamp()}{stamp}.onnx"
+        target = work / f"{self.name}-{form}-{_code_stamp()}{stamp}.onnx"
         if not target.is_file():
             work.mkdir(parents=True, exist_ok=True)
-            if unit is Unit.INT8:
-                graph = read_onnx(self.path(Unit.FP32, work))
+            if kind is Kind.INT8:
+                graph = read_onnx(self.path(Kind.FP32, work))
                 samples = [self.feeds(graph, _SAMPLES, 10 + n) for n in range(_BATCHES)]
                 # Random weights, as in the zoo, are more sensitive than trained ones: with these
                 # nothing goes back to floats for the sake of accuracy.

@@ -11,7 +11,7 @@ from typing import Any
 from compress_export import read_onnx
 from compress_tensor import CompressError
 
-from .peak import Unit
+from .kinds import USUAL, Kind
 from .race import Cell, race
 from .results import Results
 from .runtimes import Array, Runner, Runtime, load
@@ -28,7 +28,7 @@ class Plan:
     """What to measure of each network.
 
     Attributes:
-        units: fp32, int8, bf16.
+        kinds: what to run it in.
         batches: samples per run.
         threads: numbers of threads.
         samples: of each candidate.
@@ -36,18 +36,18 @@ class Plan:
         runtimes: who competes.
     """
 
-    units: tuple[Unit, ...] = (Unit.FP32, Unit.INT8, Unit.BF16)
+    kinds: tuple[Kind, ...] = USUAL
     batches: tuple[int, ...] = (1, 8)
     threads: tuple[int, ...] = (1, 2)
     samples: int = 20
     seconds: float = float("inf")
     runtimes: tuple[Runtime, ...] = tuple(Runtime)
 
-    def keys(self, subject: Subject) -> dict[str, tuple[Unit, int, int]]:
+    def keys(self, subject: Subject) -> dict[str, tuple[Kind, int, int]]:
         """Return the cells of a network."""
         return {
-            f"{subject.name} {unit.value} batch {batch} {count}t": (unit, batch, count)
-            for unit in self.units
+            f"{subject.name} {kind.value} batch {batch} {count}t": (kind, batch, count)
+            for kind in self.kinds
             for batch in self.batches
             for count in self.threads
         }
@@ -58,52 +58,50 @@ def measure_models(
 ) -> None:
     """Measure every cell that ``results`` lacks."""
     wanted = [(s, key, cell) for s in subjects for key, cell in plan.keys(s).items()]
-    for n, (subject, key, (unit, batch, threads)) in enumerate(wanted):
+    for n, (subject, key, (kind, batch, threads)) in enumerate(wanted):
         progress(n, len(wanted), key)
         if "seconds" in results.cells.get(key, {}):
             continue  # what failed is tried again
         try:
-            cell = measure_network(subject, unit, batch, threads, plan, work)
+            cell = measure_network(subject, kind, batch, threads, plan, work)
         except CompressError as error:
             cell = {"failed": str(error)}
-        place = {"model": subject.name, "unit": unit.value, "batch": batch, "threads": threads}
-        results.keep(key, {**place, **cell})
+        place = {"model": subject.name, "unit": kind.value, "batch": batch, "threads": threads}
+        results.keep(key, {**cell, **place})
     progress(len(wanted), len(wanted), "")
 
 
 def measure_network(
-    subject: Subject, unit: Unit, batch: int, threads: int, plan: Plan, work: Path
+    subject: Subject, kind: Kind, batch: int, threads: int, plan: Plan, work: Path
 ) -> Cell:
     """Return one cell: times, agreement of outputs, start-up and memory."""
-    path = subject.path(unit, work)
+    path = subject.path(kind, work)
     graph = read_onnx(path)
     feeds = subject.feeds(graph, batch)
     runners: dict[str, Runner] = {}
     absent: dict[str, str] = {}
     for runtime in plan.runtimes:
         try:
-            runners[runtime.value] = load(
-                path, runtime, threads, feeds=feeds, bf16=unit is Unit.BF16
-            )
+            runners[runtime.value] = load(path, runtime, threads, feeds=feeds, kind=kind)
         except CompressError as error:
             absent[runtime.value] = str(error)
     agreement = _agreement(runners, feeds)
     calls: dict[str, Callable[[], object]] = {
         name: partial(runner.run, feeds) for name, runner in runners.items()
     }
-    work_done = operations(read_onnx(subject.path(Unit.FP32, work)), feeds)
-    cell = race(calls, unit, threads, work_done, samples=plan.samples, seconds=plan.seconds)
+    work_done = operations(read_onnx(subject.path(Kind.FP32, work)), feeds)
+    cell = race(calls, kind.unit, threads, work_done, samples=plan.samples, seconds=plan.seconds)
     runners.clear()
     calls.clear()
     stored = work / f"{subject.name}-{batch}.npz"
     store_feeds(stored, feeds)
-    begun = {name: _start(name, path, stored, threads, unit) for name in cell["seconds"]}
+    begun = {name: _start(name, path, stored, threads, kind) for name in cell["seconds"]}
     return {**cell, "absent": absent, "agreement": agreement, "start": begun}
 
 
-def _start(name: str, path: Path, feeds: Path, threads: int, unit: Unit) -> dict[str, Any]:
+def _start(name: str, path: Path, feeds: Path, threads: int, kind: Kind) -> dict[str, Any]:
     try:
-        return start(Runtime(name), path, feeds, threads, bf16=unit is Unit.BF16)
+        return start(Runtime(name), path, feeds, threads, kind)
     except CompressError as error:
         return {"failed": str(error)}
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import exp, log
 from typing import Any
 
+from .kinds import Kind
 from .profile import Line
 from .race import OURS, against, best_peer, fraction, peaks_of
 from .runtimes import CONFIGURATION
@@ -30,6 +31,10 @@ def markdown(
         "the limit of the instruction set, measured in the same run, that we reach at our best.",
         "",
     ]
+    if models and any(c["unit"] == Kind.WINOGRAD.value for c in models["cells"].values()):
+        lines.insert(
+            -1, "Type winograd: ours with fewer multiplications, counted as fp32's; rivals: fp32."
+        )
     for title, state in (("models", models), ("kernels", kernels)):
         if state is not None:
             described = ", ".join(f"{k} {v}" for k, v in state["machine"].items())
@@ -164,7 +169,7 @@ def _summary(cells: Cells) -> list[str]:
 
 
 def _speedups(cells: Cells) -> list[str]:
-    """Return how much faster int8 and bf16 are than fp32, in each runtime."""
+    """Return how much faster other types are than fp32, in each runtime."""
     names = [OURS, *_rivals(cells)]
     lines = _head("fp32 time by", "batch", "threads", *names)
     for cell in cells.values():
