@@ -203,7 +203,6 @@ def collapse(views: Sequence[View | None]) -> list[View | None]:
             shape.append(size)
             steps.append(stride)
     found = iter(
-        view.seen(tuple(shape), tuple(step[n] for step in steps))
-        for n, view in enumerate(given)
+        view.seen(tuple(shape), tuple(step[n] for step in steps)) for n, view in enumerate(given)
     )
     return [None if view is None else next(found) for view in views]
