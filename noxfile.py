@@ -30,6 +30,8 @@ CHECKS = (
     "api_surface.py",
 )
 SUITES = ("suite", "suite_int8", "suite_training", "suite_depth", "suite_steps")
+#: networks of the zoo that Winograd's products make faster
+CONVOLUTIONAL = ("resnet18", "resnet50")
 PROFILED = [w for name in ("resnet50", "bert-base-128") for w in ("--profile", name)]
 
 
@@ -85,6 +87,7 @@ def bench(session: nox.Session) -> None:
     models, limited, kernels = (f"docs/results/{n}.json" for n in ("models", "avx2", "kernels"))
     stored = sorted(map(str, Path(os.environ.get("COMPRESS_DATA", ".")).glob("models/*.onnx")))
     session.run(command, "models", "zoo", *stored, "--out", models)
+    session.run(command, "models", *CONVOLUTIONAL, *stored, "--type", "winograd", "--out", models)
     avx2 = {"COMPRESS_ISA": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
     units = ("--type", "fp32", "--type", "int8", "--batch", "1", "--threads", "1")
     session.run(command, "models", "zoo", *units, "--out", limited, env=avx2)
