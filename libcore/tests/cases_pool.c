@@ -1,9 +1,20 @@
 /* cases_pool.c - windows. */
 #include "check.h"
 
+/* Dense, in the order N, H, W, C. */
+static void lay_channels_last(operand *o)
+{
+    static const int32_t order[] = {1, 3, 2, 0};
+    int64_t step = 1;
+    for (int32_t i = 0; i < 4; i++) {
+        o->stride[order[i]] = step;
+        step *= o->dim[order[i]] ? o->dim[order[i]] : 1;
+    }
+}
+
 static void make_pool(rng *r, test_case *t, bool max)
 {
-    static const int32_t dtypes[] = {F32, S8, U8, 0};
+    static const int32_t dtypes[] = {F32, S8, U8, BF16, 0};
     static const int64_t channels[] = {1, 2, 3, 8, 15, 16, 17, 64, 65, 130};
     int64_t in[4] = {between(r, 1, 2), channels[between(r, 0, 9)], between(r, 1, 9), between(r, 1, 9)};
     const int32_t dtype = max ? one_of(r, dtypes) : F32;
@@ -20,9 +31,13 @@ static void make_pool(rng *r, test_case *t, bool max)
     }
     if (one_in(r, 20))
         out[3] = 0;
-    add(r, t, INPUT, dtype, 4, in);
-    add(r, t, OUTPUT, dtype, 4, out);
-    const bool indices = max && one_in(r, 4);
+    operand *x = add(r, t, INPUT, dtype, 4, in);
+    operand *y = add(r, t, OUTPUT, dtype, 4, out);
+    if (dtype == BF16) {
+        lay_channels_last(x);
+        lay_channels_last(y);
+    }
+    const bool indices = max && dtype != BF16 && one_in(r, 4);
     if (indices)
         add(r, t, OUTPUT, S64, 4, out);
     for (int32_t k = 0; k < 2; k++) arg_int(t, kernel[k]);

@@ -332,6 +332,34 @@ static void make_depthwise_f32(rng *r, test_case *t)
     add_clip(r, t);
 }
 
+static void make_depthwise_bf16(rng *r, test_case *t)
+{
+    image m = random_image(r, true);
+    if (one_in(r, 3)) {
+        m.kernel[1] = 5; /* it has a kernel of its own too */
+        m.taps = m.kernel[0] * 5;
+        m.pad[1] += 2;
+    }
+    const int64_t blocks = (m.in[1] + 31) / 32, weights[] = {blocks, m.taps, 2, 16}, bias[] = {blocks, 2, 16};
+    add_runs(r, t, INPUT, BF16, 4, m.in, 1);
+    add_dense(t, INPUT, F32, 4, weights);
+    add_optional(r, t, F32, 3, bias);
+    add_runs(r, t, OUTPUT, BF16, 4, m.out, 1);
+    add_window(t, &m);
+    add_clip(r, t);
+}
+
+static void make_frame_bf16(rng *r, test_case *t)
+{
+    const int64_t in[] = {between(r, 0, 3), between(r, 1, 9), between(r, 0, 30), between(r, 0, 30)};
+    const int64_t top = between(r, 0, 3), left = between(r, 0, 3);
+    const int64_t out[] = {in[0], in[1] + in[1] % 2, in[2] + top + between(r, 0, 3), in[3] + left + between(r, 0, 3)};
+    add(r, t, INPUT, F32, 4, in);
+    lay_rows(add_dense(t, OUTPUT, BF16, 4, out), out[1]);
+    arg_int(t, top);
+    arg_int(t, left);
+}
+
 static void make_depthwise_s8(rng *r, test_case *t)
 {
     const image m = random_image(r, true);
@@ -357,5 +385,5 @@ const generator cases_product[] = {
     {"pack_f32", make_pack_f32}, {"pack_s8", make_pack_s8}, {"gemm_f32", make_gemm_f32}, {"gemm_s8", make_gemm_s8},
     {"conv_f32", make_conv_f32}, {"conv_winograd_f32", make_conv_winograd_f32}, {"conv_s8", make_conv_s8},
     {"depthwise_f32", make_depthwise_f32}, {"depthwise_s8", make_depthwise_s8}, {"pack_bf16", make_pack_bf16}, {"gemm_bf16", make_gemm_bf16},
-    {"conv_bf16", make_conv_bf16}, {NULL, NULL},
+    {"conv_bf16", make_conv_bf16}, {"depthwise_bf16", make_depthwise_bf16}, {"frame_bf16", make_frame_bf16}, {NULL, NULL},
 };

@@ -13,10 +13,10 @@ static void make_reduce(rng *r, test_case *t)
     const int32_t rank = random_dims(r, 0, 5, 4000, dim);
     for (int32_t k = 0; k < rank; k++)
         out[k] = one_in(r, 2) ? 1 : dim[k];
-    const int32_t dtype = one_in(r, 2) ? F32 : one_of(r, ordered);
-    const int64_t code = dtype == F32 ? between(r, 0, 9) : of_int[between(r, 0, 3)];
+    const int32_t dtype = one_in(r, 2) ? F32 : one_in(r, 3) ? BF16 : one_of(r, ordered);
+    const int64_t code = dtype == F32 || dtype == BF16 ? between(r, 0, 9) : of_int[between(r, 0, 3)];
     add(r, t, INPUT, dtype, rank, dim);
-    add(r, t, OUTPUT, dtype, rank, out);
+    add(r, t, OUTPUT, dtype == BF16 ? F32 : dtype, rank, out);
     arg_int(t, (dtype == U8 || dtype == S8) ? between(r, 2, 3) : code);
 }
 

@@ -42,12 +42,12 @@ static void make_cast(rng *r, test_case *t)
     add_output(r, t, one_of(r, all), rank, dim);
 }
 
-static void make_unary_f32(rng *r, test_case *t)
+static void make_unary(rng *r, test_case *t, int32_t dtype)
 {
     int64_t dim[CPR_MAX_RANK];
     const int32_t rank = random_dims(r, 0, 4, 2000, dim);
-    add(r, t, INPUT, F32, rank, dim);
-    add_output(r, t, F32, rank, dim);
+    add(r, t, INPUT, dtype, rank, dim);
+    add_output(r, t, dtype, rank, dim);
     arg_int(t, between(r, 0, 41));
     arg_float(t, (double)between(r, -8, 8) / 4);
     arg_float(t, (double)between(r, -8, 8) / 4);
@@ -72,6 +72,16 @@ static void make_chain_f32(rng *r, test_case *t)
         arg_float(t, (double)between(r, -8, 8) / 4);
         arg_float(t, (double)between(r, -8, 8) / 4);
     }
+}
+
+static void make_unary_f32(rng *r, test_case *t)
+{
+    make_unary(r, t, F32);
+}
+
+static void make_unary_bf16(rng *r, test_case *t)
+{
+    make_unary(r, t, BF16);
 }
 
 static void make_unary_int(rng *r, test_case *t)
@@ -111,8 +121,8 @@ static void make_binary(rng *r, test_case *t)
     static const int64_t of_bool[] = {10, 15, 16, 17};
     int64_t dim[CPR_MAX_RANK];
     const int32_t rank = random_dims(r, 0, 5, 3000, dim);
-    const int32_t dtype = one_in(r, 2) ? F32 : one_in(r, 8) ? BOOL : one_of(r, integers);
-    const int64_t code = dtype == F32 ? between(r, 0, 14) : dtype == BOOL ? of_bool[between(r, 0, 3)] : between(r, 0, 19);
+    const int32_t dtype = one_in(r, 2) ? F32 : one_in(r, 6) ? BF16 : one_in(r, 8) ? BOOL : one_of(r, integers);
+    const int64_t code = dtype == BF16 ? between(r, 0, 2) : dtype == F32 ? between(r, 0, 14) : dtype == BOOL ? of_bool[between(r, 0, 3)] : between(r, 0, 19);
     add(r, t, INPUT, dtype, rank, dim);
     add(r, t, INPUT, dtype, rank, dim);
     add_output(r, t, code >= 10 && code <= 14 ? BOOL : dtype, rank, dim);
@@ -143,6 +153,7 @@ static void make_scale_shift(rng *r, test_case *t)
 const generator cases_vector[] = {
     {"fill", make_fill}, {"copy", make_copy}, {"cast", make_cast}, {"unary_f32", make_unary_f32},
     {"chain_f32", make_chain_f32},
+    {"unary_bf16", make_unary_bf16},
     {"unary_int", make_unary_int}, {"not_bool", make_not_bool}, {"is_nan", make_is_nan}, {"is_inf", make_is_inf},
     {"binary", make_binary}, {"where", make_where}, {"scale_shift", make_scale_shift}, {NULL, NULL},
 };

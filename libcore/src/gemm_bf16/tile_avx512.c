@@ -23,6 +23,11 @@ static inline __attribute__((always_inline)) __m256i rounded(__m512 x)
     return _mm512_cvtepi32_epi16(_mm512_mask_blend_epi32(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), near, nan));
 }
 
+static inline __attribute__((always_inline)) __m512i joined(__m512 x, __m512 y)
+{
+    return _mm512_inserti64x4(_mm512_castsi256_si512(rounded(x)), rounded(y), 1);
+}
+
 #define DOT(acc, a, b)                                \
     do {                                              \
         acc = _mm512_fmadd_ps(odd(a), odd(b), acc);   \

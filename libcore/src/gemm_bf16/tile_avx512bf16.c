@@ -12,6 +12,11 @@ static inline __attribute__((always_inline)) __m256i rounded(__m512 x)
     return (__m256i)_mm512_cvtneps_pbh(x);
 }
 
+static inline __attribute__((always_inline)) __m512i joined(__m512 x, __m512 y)
+{
+    return (__m512i)_mm512_cvtne2ps_pbh(y, x);
+}
+
 #include "gemm_bf16/tile_loops.h"
 
 #define FOURTEEN(panels)                                                                       \

@@ -1,7 +1,7 @@
 /* tile_loops.h - what the AVX-512 tiles of bfloat16 share: with VDPBF16PS and without.
  *
  * The file that includes it defines DOT(acc, a, b), acc += the two products of each lane, odd ones
- * first, and rounded(x), 16 floats as bfloat16.  The caller has told the processor to take
+ * first, rounded(x), 16 floats as bfloat16, and joined(x, y), those of x before those of y.  The caller has told the processor to take
  * subnormal numbers for zeros.
  */
 #include <immintrin.h>
@@ -10,6 +10,7 @@
 
 #define EACH_ROW _Pragma("GCC unroll 14") for (int i = 0; i < MR; i++)
 #define EACH_PANEL _Pragma("GCC unroll 4") for (int j = 0; j < NP; j++)
+#define EACH_PAIR _Pragma("GCC unroll 2") for (int j = 0; j + 1 < NP; j += 2)
 
 /* The columns that exist of a panel, `left` of the block's being left from its first on. */
 static inline __attribute__((always_inline)) __mmask16 mask_of(int64_t left)
@@ -32,16 +33,33 @@ static inline __attribute__((always_inline)) __m512 plus_residual(const cpr_bloc
     return _mm512_add_ps(c, _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)));
 }
 
-static inline __attribute__((always_inline)) void store(const cpr_block *p, int i, int j, __m512 c)
+static inline __attribute__((always_inline)) __m512 clipped(const cpr_block *p, __m512 c)
 {
-    const int64_t at = i * p->ldc + 16 * j;
-    const __mmask16 columns = mask_of(p->n - 16 * j);
-    if (!p->more)
-        c = _mm512_min_ps(_mm512_set1_ps(p->high), _mm512_max_ps(_mm512_set1_ps(p->low), c)); /* NaN passes */
-    if (p->more || p->store == CPR_F32)
-        _mm512_mask_storeu_ps((float *)p->c + at, columns, c);
+    return _mm512_min_ps(_mm512_set1_ps(p->high), _mm512_max_ps(_mm512_set1_ps(p->low), c)); /* NaN passes */
+}
+
+static inline __attribute__((always_inline)) void store_floats(const cpr_block *p, int i, int j, __m512 c)
+{
+    float *to = (float *)p->c + i * p->ldc + 16 * j;
+    _mm512_mask_storeu_ps(to, mask_of(p->n - 16 * j), p->more ? c : clipped(p, c));
+}
+
+static inline __attribute__((always_inline)) void store_half(const cpr_block *p, int i, int j, __m512 c)
+{
+    uint16_t *to = (uint16_t *)p->c + i * p->ldc + 16 * j;
+    _mm256_mask_storeu_epi16(to, mask_of(p->n - 16 * j), rounded(clipped(p, c)));
+}
+
+/* Two panels: one store for both. */
+static inline __attribute__((always_inline)) void store_halves(const cpr_block *p, int i, int j, __m512 c, __m512 d)
+{
+    uint16_t *to = (uint16_t *)p->c + i * p->ldc + 16 * j;
+    const int64_t left = p->n - 16 * j;
+    const __m512i both = joined(clipped(p, c), clipped(p, d));
+    if (left >= 32)
+        _mm512_storeu_si512(to, both);
     else
-        _mm256_mask_storeu_epi16((uint16_t *)p->c + at, columns, rounded(c));
+        _mm512_mask_storeu_epi16(to, (__mmask32)((1u << left) - 1), both);
 }
 
 static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_block *p)
@@ -92,8 +110,12 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
     /* All of the residual before the first store: no load waits for a store that it might alias. */
     if (added)
         EACH_PANEL EACH_ROW acc[i][j] = plus_residual(p, i, j, acc[i][j]);
-    EACH_PANEL
-        EACH_ROW store(p, i, j, acc[i][j]);
+    if (p->more || p->store == CPR_F32)
+        EACH_PANEL EACH_ROW store_floats(p, i, j, acc[i][j]);
+    else if (NP == 1)
+        EACH_ROW store_half(p, i, 0, acc[i][0]);
+    else
+        EACH_PAIR EACH_ROW store_halves(p, i, j, acc[i][j], acc[i][j + 1]);
 }
 
 #define TILE(rows, panels) \

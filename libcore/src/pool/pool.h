@@ -15,7 +15,8 @@ typedef void cpr_pool_lanes(const char *x, int64_t rows, int64_t row_step, int64
 /* column[w] over the rows of n dense elements each. */
 typedef void cpr_pool_rows(const char *x, int64_t rows, int64_t row_step, char *column, int64_t n);
 
-enum { CPR_POOL_MAX_F32, CPR_POOL_MAX_S8, CPR_POOL_MAX_U8, CPR_POOL_AVERAGE, CPR_POOL_KINDS };
+/* bfloat16: dense channels only. */
+enum { CPR_POOL_MAX_F32, CPR_POOL_MAX_S8, CPR_POOL_MAX_U8, CPR_POOL_AVERAGE, CPR_POOL_MAX_BF16, CPR_POOL_KINDS };
 
 typedef struct {
     cpr_pool_lanes *lanes[CPR_POOL_KINDS];

@@ -1,6 +1,10 @@
 /* pool_loops.h - the loops behind pool.h; the including file defines TABLE. */
 #include <math.h>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include "pool/pool.h"
 #include "vector/parts.h"
 
@@ -108,7 +112,54 @@ static void rows_average(const char *x, int64_t rows, int64_t row_step, char *co
     }
 }
 
+/* bfloat16 as integers of the same order: the bits of what is negative but the sign turned over.  A
+ * NaN is known by its size alone. */
+typedef VECTOR(int16_t) v_s16;
+enum { BRAIN_INFINITY = 0x7f80, BRAIN_NAN = 0x7fc0 };
+
+static inline int16_t larger_s16(int16_t a, int16_t b) { return b > a ? b : a; }
+
+static inline __attribute__((always_inline)) v_s16 larger_v_s16(v_s16 a, v_s16 b)
+{
+#if defined(__AVX512BW__)
+    return (v_s16)_mm512_max_epi16((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    return (v_s16)_mm256_max_epi16((__m256i)a, (__m256i)b);
+#else
+    const v_s16 above = b > a;
+    return (b & above) | (a & ~above);
+#endif
+}
+
+static inline int16_t in_order_s16(int16_t x) { return (int16_t)(x ^ (x >> 15 & 0x7fff)); }
+
+static void lanes_bf16(const char *from, int64_t rows, int64_t row_step, int64_t columns, int64_t column_step, char *to,
+                       int64_t n, float divisor)
+{
+    (void)divisor;
+    BLOCKS(int16_t, {
+        v_s16 best = (v_s16){0} + in_order_s16((int16_t)(0x8000 | BRAIN_INFINITY));
+        v_s16 size = {0};
+        EACH_TAP {
+            const v_s16 b = AT(v_s16, r, c);
+            best = larger_v_s16(best, b ^ (b >> 15 & 0x7fff));
+            size = larger_v_s16(size, b & 0x7fff);
+        }
+        const v_s16 none = size > BRAIN_INFINITY;
+        *(v_s16 *)y = ((best ^ (best >> 15 & 0x7fff)) & ~none) | (BRAIN_NAN & none);
+    }, {
+        int16_t best = in_order_s16((int16_t)(0x8000 | BRAIN_INFINITY));
+        int16_t size = 0;
+        EACH_TAP {
+            const int16_t b = AT(int16_t, r, c);
+            best = larger_s16(best, in_order_s16(b));
+            size = larger_s16(size, b & 0x7fff);
+        }
+        *(int16_t *)y = size > BRAIN_INFINITY ? BRAIN_NAN : in_order_s16(best);
+    })
+}
+
 const cpr_pool_ops TABLE = {
-    .lanes = {lanes_f32, lanes_s8, lanes_u8, lanes_average},
+    .lanes = {lanes_f32, lanes_s8, lanes_u8, lanes_average, lanes_bf16},
     .rows = {rows_f32, rows_s8, rows_u8, rows_average},
 };

@@ -175,7 +175,18 @@ static int32_t kind_of(const char *name, int32_t dtype)
 {
     if (name[0] == 'a')
         return dtype == CPR_F32 ? CPR_POOL_AVERAGE : -1;
-    return dtype == CPR_F32 ? CPR_POOL_MAX_F32 : dtype == CPR_S8 ? CPR_POOL_MAX_S8 : dtype == CPR_U8 ? CPR_POOL_MAX_U8 : -1;
+    switch (dtype) {
+    case CPR_F32: return CPR_POOL_MAX_F32;
+    case CPR_BF16: return CPR_POOL_MAX_BF16;
+    case CPR_S8: return CPR_POOL_MAX_S8;
+    case CPR_U8: return CPR_POOL_MAX_U8;
+    default: return -1;
+    }
+}
+
+static bool dense_channels(const cpr_tensor *t)
+{
+    return t->stride[C] == 1 || t->dim[C] <= 1;
 }
 
 static cpr_status check_pool(const char *name, const cpr_op *op, int64_t *scratch_bytes)
@@ -193,6 +204,8 @@ static cpr_status check_pool(const char *name, const cpr_op *op, int64_t *scratc
     }
     if (kind_of(name, in->dtype) < 0)
         return cpr_fail(CPR_ERR_UNSUPPORTED, "%s: not for dtype %d", name, in->dtype);
+    if (in->dtype == CPR_BF16)
+        CPR_REQUIRE(name, op->n_tensors == 2 && dense_channels(in) && dense_channels(out));
     *scratch_bytes = (in->dim[W] + 1) * 4 + out->dim[W] * (int64_t)sizeof(taps);
     return CPR_OK;
 }
@@ -215,7 +228,7 @@ static cpr_status run_pool(const char *name, const cpr_op *op)
     const int64_t window = a[KH] * a[KW], pixels = p.out[N] * p.out[H] * p.out[W], channels = p.out[C];
     if (op->n_tensors > 2 && op->tensor[2])
         cpr_parallel(op->pool, pixels * channels, WORK / window / 8 + 1, pool_with_indices, &p);
-    else if (p.in_step[C] == p.bytes && p.out_step[C] == p.bytes)
+    else if (p.kind == CPR_POOL_MAX_BF16 || (p.in_step[C] == p.bytes && p.out_step[C] == p.bytes))
         cpr_parallel(op->pool, pixels, WORK / window / channels + 1, pool_pixels, &p);
     else
         cpr_parallel(op->pool, p.out[N] * channels * p.out[H], WORK / window / (p.w.size + 1) + 1, pool_rows, &p);

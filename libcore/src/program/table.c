@@ -9,6 +9,7 @@
     X(cast)        \
     X(unary_f32)   \
     X(chain_f32)   \
+    X(unary_bf16)  \
     X(unary_int)   \
     X(not_bool)    \
     X(is_nan)      \
@@ -54,11 +55,13 @@
     X(conv_f32)    \
     X(conv_winograd_f32) \
     X(depthwise_f32) \
+    X(depthwise_bf16) \
     X(pack_s8)     \
     X(gemm_s8)     \
     X(conv_s8)     \
     X(depthwise_s8) \
     X(pack_bf16)   \
+    X(frame_bf16)  \
     X(gemm_bf16)   \
     X(conv_bf16)   \
     X(add_q8)      \

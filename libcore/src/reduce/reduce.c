@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "reduce/split.h"
+#include "vector/cast.h"
 #include "vector/walk.h"
 
 enum { CHUNK = 256, WORK = 16384 /* elements worth a thread */ };
@@ -43,6 +44,7 @@ typedef struct {
     char *out;
     int64_t code;
     int32_t fold;
+    cpr_core *widen; /* elements are bfloat16; NULL: float32 */
 } reduction;
 
 static int32_t fold_of(int64_t code)
@@ -71,6 +73,21 @@ static void finish(const reduction *r, float *x, int64_t n, const float *shift)
     }
 }
 
+/* n elements that lie `step` bytes apart, as floats. */
+static void gather(const reduction *r, const char *x, int64_t step, int64_t n, float *to)
+{
+    if (r->widen)
+        for (int64_t j = 0; j < n; j++) {
+            uint16_t half;
+            memcpy(&half, x + j * step, sizeof half);
+            const uint32_t bits = (uint32_t)half << 16;
+            memcpy(&to[j], &bits, sizeof bits);
+        }
+    else
+        for (int64_t j = 0; j < n; j++)
+            memcpy(&to[j], x + j * step, sizeof *to);
+}
+
 /* Fold all elements of one output that start at x, with `shift` taken out first if given. */
 static float fold_row(const reduction *r, int32_t fold, const char *x, const float *shift)
 {
@@ -82,14 +99,13 @@ static float fold_row(const reduction *r, int32_t fold, const char *x, const flo
         partials[j] = cpr_fold_start(fold);
     cpr_odometer at = {0};
     for (int64_t row = 0; row < rows; row++, cpr_split_next(s, &at)) {
-        if (step == (int64_t)sizeof(float) && !shift) {
+        if (step == (int64_t)sizeof(float) && !shift && !r->widen) {
             r->ops->row[fold](partials, (const float *)(x + at.offset), n, row * n);
             continue;
         }
         for (int64_t i = 0; i < n; i += CHUNK) {
             const int64_t part = n - i < CHUNK ? n - i : CHUNK;
-            for (int64_t j = 0; j < part; j++)
-                memcpy(&buffer[j], x + at.offset + (i + j) * step, sizeof *buffer);
+            gather(r, x + at.offset + i * step, step, part, buffer);
             if (shift)
                 r->ops->exp_minus(buffer, buffer, part, shift, 0);
             r->ops->row[fold](partials, buffer, part, row * n + i);
@@ -131,8 +147,17 @@ static void fold_lanes(const reduction *r, int32_t fold, const char *x, int64_t 
     int64_t i = 0;
     for (int64_t row = 0; row < rows; row++, cpr_split_next(s, &at))
         for (int64_t c = 0; c < columns; c++, i++) {
-            const float *from = (const float *)(x + at.offset + c * step);
+            const char *given = x + at.offset + c * step;
+            const float *from = (const float *)given;
             float buffer[CPR_LANES];
+            if (r->widen && fold == CPR_FOLD_SUM && !shift) {
+                r->ops->lanes_half(lanes[i % CPR_PARTIALS], (const uint16_t *)given, n);
+                continue;
+            }
+            if (r->widen) {
+                r->widen(NULL, n, (char *const[]){(char *)given, (char *)buffer}, 0);
+                from = buffer;
+            }
             if (shift) {
                 r->ops->exp_minus(buffer, from, n, shift, 1);
                 from = buffer;
@@ -255,12 +280,13 @@ static cpr_status check_reduce(const cpr_op *op, int64_t *scratch_bytes)
     (void)scratch_bytes;
     CPR_REQUIRE("reduce", op->n_tensors == 2 && op->n_args == 1 && op->tensor[0] && op->tensor[1]);
     const cpr_tensor *in = op->tensor[0], *out = op->tensor[1];
-    CPR_REQUIRE("reduce", in->rank == out->rank && in->dtype == out->dtype && cpr_is_output(out));
+    CPR_REQUIRE("reduce", in->rank == out->rank && cpr_is_output(out));
+    CPR_REQUIRE("reduce", out->dtype == (in->dtype == CPR_BF16 ? CPR_F32 : in->dtype));
     for (int32_t i = 0; i < in->rank; i++)
         CPR_REQUIRE("reduce", out->dim[i] == 1 || out->dim[i] == in->dim[i]);
     const int64_t code = op->args[0];
     CPR_REQUIRE("reduce", code >= 0 && code < CPR_REDUCE_COUNT);
-    if (in->dtype != CPR_F32 && !int_fold(in->dtype, code))
+    if (in->dtype != CPR_F32 && in->dtype != CPR_BF16 && !int_fold(in->dtype, code))
         return cpr_fail(CPR_ERR_UNSUPPORTED, "reduce: no function %d for dtype %d", (int)code, in->dtype);
     return CPR_OK;
 }
@@ -271,13 +297,15 @@ static cpr_status run_reduce(const cpr_op *op)
     if (split.outputs == 0)
         return CPR_OK;
     const int64_t code = op->args[0], each = split.count > 0 ? split.count : 1;
-    if (op->tensor[0]->dtype != CPR_F32) {
+    if (op->tensor[0]->dtype != CPR_F32 && op->tensor[0]->dtype != CPR_BF16) {
         int_reduction r = {split, op->data[0], op->data[1], int_fold(op->tensor[0]->dtype, code)};
         cpr_parallel(op->pool, split.outputs, WORK / each + 1, reduce_ints, &r);
         return CPR_OK;
     }
-    reduction r = {CPR_PICK(cpr_reduce), split, op->data[0], op->data[1], code, fold_of(code)};
-    const int64_t width = split.kept_dim[split.n_kept - 1], dense = sizeof(float);
+    const bool half = op->tensor[0]->dtype == CPR_BF16;
+    cpr_core *widen = CPR_PICK(cpr_cast)->from_to[cpr_cast_index(CPR_BF16)][cpr_cast_index(CPR_F32)];
+    reduction r = {CPR_PICK(cpr_reduce), split, op->data[0], op->data[1], code, fold_of(code), half ? widen : NULL};
+    const int64_t width = split.kept_dim[split.n_kept - 1], dense = cpr_dtype_bytes(op->tensor[0]->dtype);
     if (width >= 4 && split.kept_in[split.n_kept - 1] == dense && split.reduced_in[split.n_reduced - 1] != dense) {
         const int64_t blocks = (width + CPR_LANES - 1) / CPR_LANES;
         cpr_parallel(op->pool, split.outputs / width * blocks, WORK / CPR_LANES / each + 1, reduce_lanes, &r);

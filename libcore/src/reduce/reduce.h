@@ -25,6 +25,8 @@ typedef struct {
     void (*row[CPR_FOLDS])(float *partials, const float *x, int64_t n, int64_t phase);
     /* Fold element l into lane l, for n <= CPR_LANES lanes. */
     void (*lanes[CPR_FOLDS])(float *lanes, const float *x, int64_t n);
+    /* The sum of bfloat16, lane by lane. */
+    void (*lanes_half)(float *lanes, const uint16_t *x, int64_t n);
     /* y[i] = e^(x[i] - shift[0 or i]); y may be x. */
     void (*exp_minus)(float *y, const float *x, int64_t n, const float *shift, int64_t shift_step);
     /* x[i] = ln x[i] + shift[i] */

@@ -1,6 +1,8 @@
 /* binary.c - binary, where, scale_shift: checks and the choice of a loop. */
 #include "vector/binary.h"
 
+#include "vector/half.h"
+
 cpr_core *const *cpr_binary_loops(int32_t dtype)
 {
     const cpr_binary_ops *ops = CPR_PICK(cpr_binary);
@@ -16,6 +18,12 @@ cpr_core *const *cpr_binary_loops(int32_t dtype)
     case CPR_U64: return ops->u64;
     default: return NULL;
     }
+}
+
+/* The same for the operator, which knows bfloat16 too. */
+static cpr_core *const *loops_of(int32_t dtype)
+{
+    return dtype == CPR_BF16 ? CPR_PICK(cpr_half)->binary : cpr_binary_loops(dtype);
 }
 
 static bool is_comparison(int64_t code)
@@ -36,7 +44,7 @@ static cpr_status check_binary(const cpr_op *op, int64_t *scratch_bytes)
     const int32_t dtype = op->tensor[0]->dtype, out = op->tensor[2]->dtype;
     CPR_REQUIRE("binary", code >= 0 && code < CPR_BINARY_COUNT);
     CPR_REQUIRE("binary", op->tensor[1]->dtype == dtype && out == (is_comparison(code) ? CPR_BOOL : dtype));
-    if (!cpr_binary_loops(dtype) || !cpr_binary_loops(dtype)[code] ||
+    if (!loops_of(dtype) || !loops_of(dtype)[code] ||
         (dtype == CPR_BOOL && code != CPR_EQUAL && (code < CPR_AND || code > CPR_XOR)))
         return cpr_fail(CPR_ERR_UNSUPPORTED, "binary: no function %d for dtype %d", (int)code, dtype);
     return CPR_OK;
@@ -46,9 +54,9 @@ static cpr_status run_binary(const cpr_op *op)
 {
     const int64_t code = op->args[0];
     const int32_t dtype = op->tensor[0]->dtype;
-    const uint32_t accept = dtype == CPR_F32 ? 1u << 1 | 1u << 2 : 0;
+    const uint32_t accept = dtype == CPR_F32 || dtype == CPR_BF16 ? 1u << 1 | 1u << 2 : 0;
     const bool heavy = code == CPR_POW || code == CPR_MOD || code == CPR_FMOD;
-    cpr_walk_op(op, 3, &(cpr_elementwise){cpr_binary_loops(dtype)[code], NULL, accept,
+    cpr_walk_op(op, 3, &(cpr_elementwise){loops_of(dtype)[code], NULL, accept,
                                           heavy ? CPR_GRAIN_HEAVY : CPR_GRAIN_CHEAP});
     return CPR_OK;
 }

@@ -4,8 +4,8 @@
  * the others through int64, and what does not fit there becomes its smallest value, as the
  * processor's own instruction does; narrower targets keep the low bits of that.
  */
+#include "vector/brain.h"
 #include "vector/cast.h"
-#include "vector/math_loops.h"
 
 CPR_FN float float_of_half(uint16_t h)
 {
@@ -25,14 +25,6 @@ CPR_FN uint16_t half_of_float(float x)
     h = a >= 0x47800000u ? 0x7c00u : h;
     h = a > 0x7f800000u ? 0x7e00u : h;
     return (uint16_t)(h | ((u >> 16) & 0x8000u));
-}
-
-CPR_FN float float_of_brain(uint16_t b) { return f32_bits((uint32_t)b << 16); }
-
-CPR_FN uint16_t brain_of_float(float x)
-{
-    const uint32_t u = bits_f32(x), rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : rounded);
 }
 
 /* Toward zero, with the last bit set if anything was lost: rounding once more stays right. */

@@ -16,7 +16,7 @@ from ..graph.graph import Array, Attribute, Node, captured
 from ..graph.rules.registry import Info
 from ..native.library import opcode
 from .options import DEFAULT, Options
-from .parts import find_parts
+from .parts import Part, find_parts
 from .program import Record
 from .quantized import Quantized
 from .registry import INTEGERS, NotLowered
@@ -139,8 +139,16 @@ class Lowering:
 
     def is_ready(self, name: str) -> bool:
         """Whether a value can be read by the record emitted next."""
+        # A concatenation has memory as soon as the first of its parts is made.
+        producer = self.producers.get(name)
+        if producer is not None and id(producer) not in self.done:
+            return self.value(name) is not None
         made = name in self.views or name in self.quantized or name in self.halves
         return made or self.value(name) is not None
+
+    def part(self, name: str) -> Part | None:
+        """Return the place of a value inside the concatenation that reads it."""
+        return None if name in self.outputs else self._parts.get(name)
 
     # ---- values ----
 
@@ -154,7 +162,9 @@ class Lowering:
                 self._dequantize(self.quantized[name], name)
             elif name in self.halves:
                 rounded = self.halves[name]
-                out = self.temp(rounded.shape, DType.FLOAT32, lambda _: rounded.strides)
+                order = storage_order(rounded.shape, rounded.strides)
+                dense = strides_in_order(rounded.shape, order)
+                out = self.temp(rounded.shape, DType.FLOAT32, lambda _: dense)
                 self.define(name, out)
                 self.elementwise("cast", [rounded, out])
             else:
@@ -403,8 +413,8 @@ class Lowering:
         self.elementwise("dequantize_linear", [codes, scale, zero, out])
 
     def _part_of_concat(self, name: str, accepts: Accepts) -> View | None:
-        part = self._parts.get(name)
-        if part is None or name in self.outputs:
+        part = self.part(name)
+        if part is None or part.whole in self.halves:
             return None
         whole = part.whole
         if whole not in self.views:

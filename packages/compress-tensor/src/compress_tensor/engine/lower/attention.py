@@ -10,7 +10,7 @@ from ...graph.graph import Node
 from ..lowering import Layout, Lowering
 from ..registry import lower, require
 from ..view import View, row_major, strides_in_order
-from . import half_products
+from . import halves
 from .matrix import floats, rows
 
 _NONE, _MULTIPLY, _DIVIDE = range(3)  #: as in libcore/src/attention/attention.h
@@ -23,10 +23,9 @@ _SIDE_BY_SIDE = (0, 2, 1, 3)
 def attention(ctx: Lowering, node: Node) -> None:
     """Plan what `engine.fuse.attention` made."""
     floats(ctx, *node.inputs)
-    half = half_products.is_half_attention(ctx, node)
+    half = halves.is_half_attention(ctx, node)
     q, k, v = (
-        _padded(half_products.rounded(ctx, name) if half else ctx.view(name))
-        for name in node.inputs[:3]
+        _padded(halves.rounded(ctx, name) if half else ctx.view(name)) for name in node.inputs[:3]
     )
     keys = k.transpose((0, 1, 3, 2))
     mask = None
@@ -34,7 +33,7 @@ def attention(ctx: Lowering, node: Node) -> None:
         mask = _padded(ctx.view(node.inputs[3])).expand((*q.shape[:3], keys.shape[2]))
     name = node.outputs[0]
     layout = _layout(ctx, name)
-    result = half_products.rounded_result(ctx, name, layout) if half else None
+    result = halves.result(ctx, name, layout) if half else None
     if result is None:
         result = ctx.output(name, layout, accepts=_runs)
     if result.size:

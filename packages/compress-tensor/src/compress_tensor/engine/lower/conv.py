@@ -12,7 +12,7 @@ from ...graph.graph import Array, Attribute, Node
 from ..lowering import Lowering, bits_of
 from ..registry import lower, require
 from ..view import View, channels_last
-from . import half_products, winograd
+from . import half_products, halves, winograd
 from .epilogue import Epilogue, absorb
 from .matrix import PANEL, floats, pack, pad_bias, panels
 from .movement import pad_constant
@@ -92,7 +92,11 @@ def conv(ctx: Lowering, node: Node) -> None:
         done = Epilogue(node.outputs[0])
     else:
         done = absorb(ctx, node.outputs[0], 1, bias, residual=not depthwise)
-    half = not depthwise and half_products.is_half(ctx, node)
+    if halves.is_half_depthwise(ctx, node) and halves.only_rounded(ctx, done.output):
+        _half_depthwise(ctx, node, w, done)
+        done.finish(ctx)
+        return
+    half = halves.is_half(ctx, node)
     if half:
         out = half_products.target(ctx, done.output, last=True)
     else:
@@ -179,6 +183,22 @@ def _depthwise(
     ctx.emit("depthwise_f32", operands, [*w.words(), done.low, done.high])
 
 
+def _half_depthwise(ctx: Lowering, node: Node, w: Window, done: Epilogue) -> None:
+    """Emit a depthwise convolution from and to bfloat16."""
+    out = halves.stored(ctx, done.output, channels_last)
+    x = halves.operand(ctx, node.inputs[0], last=True)
+    kernel = ctx.value(node.inputs[1])
+    assert kernel is not None
+    taps = kernel.reshape(kernel.shape[0], -1).T
+    packed = ctx.packed(node.inputs[1], "depthwise_bf16", lambda: halves.split_lanes(taps))
+    bias = None
+    if done.bias is not None:
+        bias = ctx.constant(halves.split_lanes(done.bias[None])[:, 0])
+    if out.size:
+        args = [*w.words(), done.low, done.high]
+        ctx.emit("depthwise_bf16", [image(x), packed, bias, image(out)], args)
+
+
 def _half(
     ctx: Lowering,
     node: Node,
@@ -191,10 +211,10 @@ def _half(
     """Emit a convolution with bfloat16 operands."""
     channels = ctx.info(node.inputs[0]).dims[1]
     added = half_products.residual(ctx, done.residual, out, last=True)
-    if channels <= FEW_CHANNELS and groups == 1 and not is_plain(w, groups):
+    if channels <= FEW_CHANNELS and groups == 1 and not is_plain(w, groups) and min(w.pads) >= 0:
         x, w = _framed_half(ctx, image(ctx.view(node.inputs[0])), w)
     else:
-        x = image(half_products.operand(ctx, node.inputs[0], last=True))
+        x = image(halves.operand(ctx, node.inputs[0], last=True))
     packed = half_products.packed_kernel(ctx, node.inputs[1], groups, x.shape[1] // groups)
     residual = None if added is None else image(added)
     _products(ctx, "bf16", x, packed, w, groups, bias, residual, done, image(out))
@@ -205,13 +225,8 @@ def _framed_half(ctx: Lowering, x: View, w: Window) -> tuple[View, Window]:
     top, left, bottom, right = w.pads
     n, c, height, width = x.shape
     shape = (n, c + c % 2, height + top + bottom, width + left + right)
-    wide = ctx.temp(shape, x.dtype, channels_last)
-    if shape != x.shape:
-        ctx.elementwise("fill", [wide], [0])
-    # In two steps: a cast is fast only over long runs.
-    ctx.copy(x, wide.slice(1, 0, c).slice(2, top, height).slice(3, left, width))
     frame = ctx.temp(shape, DType.BFLOAT16, channels_last)
-    ctx.elementwise("cast", [wide, frame])
+    ctx.emit("frame_bf16", [x, frame], [top, left])
     return frame, Window(w.kernel, w.strides, (0, 0, 0, 0), w.dilations)
 
 

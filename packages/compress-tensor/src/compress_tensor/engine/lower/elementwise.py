@@ -11,6 +11,7 @@ from ...graph.graph import Node
 from ..lowering import Lowering, bits_of
 from ..registry import lower, require
 from ..view import View
+from . import halves
 
 #: unary_f32 function numbers and the attributes that become alpha and beta
 UNARY: dict[str, tuple[int, tuple[str, ...]]] = {
@@ -115,8 +116,17 @@ def unary(ctx: Lowering, node: Node) -> None:
     code, parameters = UNARY[node.op]
     attributes = ctx.attributes(node)
     args = [float(attributes[p]) for p in parameters] + [0.0] * (2 - len(parameters))
-    out = output_like(ctx, node, name)
-    ctx.elementwise("unary_f32", [ctx.view(name), out], [code, *args])
+    float_unary(ctx, node, [code, *args])
+
+
+def float_unary(ctx: Lowering, node: Node, args: list[int | float]) -> None:
+    """Emit a function of floats: of bfloat16 where these are stored so."""
+    half = halves.passed(ctx, node)
+    if half is not None:
+        ctx.elementwise("unary_bf16", [*half[0], half[1]], args)
+        return
+    out = output_like(ctx, node, node.inputs[0])
+    ctx.elementwise("unary_f32", [ctx.view(node.inputs[0]), out], args)
 
 
 @lower("BitwiseNot")
@@ -134,8 +144,7 @@ def gelu(ctx: Lowering, node: Node) -> None:
     (name,) = node.inputs
     require(ctx.info(name).dtype is DType.FLOAT32, "element type")
     code = GELU_TANH if ctx.attributes(node)["approximate"] == "tanh" else GELU_ERF
-    out = output_like(ctx, node, name)
-    ctx.elementwise("unary_f32", [ctx.view(name), out], [code, 0.0, 0.0])
+    float_unary(ctx, node, [code, 0.0, 0.0])
 
 
 @lower("Clip")
@@ -146,8 +155,7 @@ def clip(ctx: Lowering, node: Node) -> None:
     dtype = ctx.info(name).dtype
     known = clip_bounds(ctx, node)
     if dtype is DType.FLOAT32 and known is not None:
-        out = output_like(ctx, node, name)
-        ctx.elementwise("unary_f32", [ctx.view(name), out], [CLIP, *known])
+        float_unary(ctx, node, [CLIP, *known])
         return
     require(dtype is DType.FLOAT32 or dtype in _INTEGERS, f"{dtype.label} elements")
     view = ctx.view(name)
@@ -226,6 +234,10 @@ def binary(ctx: Lowering, node: Node) -> None:
     dtype = ctx.info(node.inputs[0]).dtype
     require(all(ctx.info(name).dtype is dtype for name in node.inputs), "mixed element types")
     code = binary_code(ctx, node)
+    half = halves.passed(ctx, node)
+    if half is not None:
+        ctx.elementwise("binary", [*half[0], half[1]], [code])
+        return
     views = [ctx.view(name) for name in node.inputs]
     full = [n for n, v in zip(node.inputs, views, strict=True) if v.size == _size(ctx, node)]
     same_type = ctx.info(node.outputs[0]).dtype is dtype and len(views) <= 2

@@ -14,7 +14,7 @@ from ...native.call import call
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View, row_major
-from . import half_products
+from . import half_products, halves
 from .epilogue import Epilogue, absorb
 
 PANEL = 16  #: columns per panel of packed B, as in libcore/src/gemm_f32
@@ -75,8 +75,8 @@ def matmul(ctx: Lowering, node: Node) -> None:
     """Plan a product of stacks of matrices, with numpy's broadcasting."""
     a_name, b_name = node.inputs
     floats(ctx, a_name, b_name)
-    half = half_products.is_half(ctx, node)
-    a = half_products.operand(ctx, a_name) if half else ctx.view(a_name)
+    half = halves.is_half(ctx, node)
+    a = halves.operand(ctx, a_name) if half else ctx.view(a_name)
     b = ctx.view(b_name)
     require(a.shape and b.shape, "scalar operands")
     vector_a, vector_b = len(a.shape) == 1, len(b.shape) == 1
@@ -204,8 +204,8 @@ def gemm(ctx: Lowering, node: Node) -> None:
     floats(ctx, *node.inputs)
     attributes = ctx.attributes(node)
     alpha, beta = float(attributes["alpha"]), float(attributes["beta"])
-    half = half_products.is_half(ctx, node)
-    a = half_products.operand(ctx, node.inputs[0]) if half else ctx.view(node.inputs[0])
+    half = halves.is_half(ctx, node)
+    a = halves.operand(ctx, node.inputs[0]) if half else ctx.view(node.inputs[0])
     a = a.transpose((1, 0)) if attributes["transA"] else a
     b_name, transposed = node.inputs[1], bool(attributes["transB"])
     m, n = ctx.info(node.outputs[0]).dims

@@ -8,7 +8,7 @@ from ...graph.graph import Node
 from ..lowering import Lowering, bits_of
 from ..registry import lower, require
 from ..view import View
-from . import half_products
+from . import halves
 from .elementwise import MOVABLE
 
 
@@ -22,7 +22,7 @@ def movable(ctx: Lowering, node: Node) -> View:
 @lower("Identity")
 def identity(ctx: Lowering, node: Node) -> None:
     """An alias."""
-    if not half_products.moved(ctx, node, lambda view: view):
+    if not halves.moved(ctx, node, lambda view: view):
         ctx.define(node.outputs[0], movable(ctx, node))
 
 
@@ -44,7 +44,7 @@ def dropout(ctx: Lowering, node: Node) -> None:
 def reshape(ctx: Lowering, node: Node) -> None:
     """A view, or one copy where the elements do not lie in row-major order."""
     shape = ctx.info(node.outputs[0]).dims
-    if not half_products.moved(ctx, node, lambda view: ctx.reshaped(view, shape)):
+    if not halves.moved(ctx, node, lambda view: ctx.reshaped(view, shape)):
         ctx.define(node.outputs[0], ctx.reshaped(movable(ctx, node), shape))
 
 
@@ -54,7 +54,7 @@ def transpose(ctx: Lowering, node: Node) -> None:
     order = ctx.attributes(node)["perm"]
     rank = ctx.info(node.inputs[0]).rank
     order = list(range(rank))[::-1] if order is None else list(order)
-    if not half_products.moved(ctx, node, lambda view: view.transpose(order)):
+    if not halves.moved(ctx, node, lambda view: view.transpose(order)):
         ctx.define(node.outputs[0], movable(ctx, node).transpose(order))
 
 
@@ -106,6 +106,8 @@ def split(ctx: Lowering, node: Node) -> None:
 def concat(ctx: Lowering, node: Node) -> None:
     """Copies, save for the inputs that were already computed in place."""
     require(all(ctx.info(name).dtype in MOVABLE for name in node.inputs), "element type")
+    if halves.joined(ctx, node):
+        return
     name = node.outputs[0]
     views = [ctx.view(part) for part in node.inputs]
     out = ctx.views[name] if name in ctx.views else ctx.output(name, ctx.like(*node.inputs))

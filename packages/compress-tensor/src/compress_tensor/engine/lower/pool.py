@@ -9,6 +9,7 @@ from ...graph.graph import Node
 from ..lowering import Layout, Lowering
 from ..registry import lower, require
 from ..view import View, channels_last, row_major
+from . import halves
 from .conv import image, window
 
 MEAN, MAX = 1, 2  #: functions of the ``reduce`` kernel
@@ -24,6 +25,11 @@ def _pool_args(ctx: Lowering, node: Node, x: View) -> list[int]:
 @lower("MaxPool")
 def max_pool(ctx: Lowering, node: Node) -> None:
     """Plan maximum pooling, with indices if they are asked for."""
+    half = halves.pooled(ctx, node)
+    if half is not None:
+        if half[1].size:
+            ctx.emit("max_pool", [image(v) for v in half], _pool_args(ctx, node, half[0]))
+        return
     x = ctx.view(node.inputs[0])
     require(x.dtype in (DType.FLOAT32, DType.INT8, DType.UINT8), f"{x.dtype.label} elements")
     require(len(x.shape) in (3, 4), f"{len(x.shape) - 2}-D pooling")
@@ -53,12 +59,13 @@ def average_pool(ctx: Lowering, node: Node) -> None:
 @lower("GlobalAveragePool", "GlobalMaxPool")
 def global_pool(ctx: Lowering, node: Node) -> None:
     """Plan the mean or maximum over all pixels."""
-    x = ctx.view(node.inputs[0])
-    require(x.dtype is DType.FLOAT32, f"{x.dtype.label} elements")
+    require(ctx.info(node.inputs[0]).dtype is DType.FLOAT32, "element type")
+    mean = node.op == "GlobalAveragePool"
+    x = halves.source(ctx, node.inputs[0]) if mean else ctx.view(node.inputs[0])
     out = ctx.output(node.outputs[0])
     if out.size:
         require(prod(x.shape[2:]) > 0, "an image without pixels")
-        ctx.emit("reduce", [x, out], [MEAN if node.op == "GlobalAveragePool" else MAX])
+        ctx.emit("reduce", [x, out], [MEAN if mean else MAX])
 
 
 def _layout(x: View) -> Layout:

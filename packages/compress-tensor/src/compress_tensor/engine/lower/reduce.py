@@ -9,6 +9,7 @@ from ...graph.graph import Node
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View, row_major
+from . import halves
 
 FUNCTIONS = {
     "ReduceSum": 0,
@@ -22,6 +23,7 @@ FUNCTIONS = {
     "ReduceLogSum": 8,
     "ReduceLogSumExp": 9,
 }
+MEAN = 1
 _SUMS = {0, 2, 3, 4}
 _EXTREMES = {2, 3}
 _SORTABLE = {DType.FLOAT32, DType.INT32, DType.INT64, DType.UINT8, DType.INT8}
@@ -30,10 +32,10 @@ _SORTABLE = {DType.FLOAT32, DType.INT32, DType.INT64, DType.UINT8, DType.INT8}
 @lower(*FUNCTIONS)
 def reduce(ctx: Lowering, node: Node) -> None:
     """Plan a reduction over any set of axes."""
-    x = ctx.view(node.inputs[0])
     code = FUNCTIONS[node.op]
+    x = halves.source(ctx, node.inputs[0]) if code == MEAN else ctx.view(node.inputs[0])
     allowed = (
-        x.dtype is DType.FLOAT32
+        x.dtype in (DType.FLOAT32, DType.BFLOAT16)
         or (x.dtype in (DType.INT32, DType.INT64) and code in _SUMS)
         or (x.dtype in (DType.UINT8, DType.INT8) and code in _EXTREMES)
     )
@@ -46,7 +48,7 @@ def reduce(ctx: Lowering, node: Node) -> None:
     if axes is None or axes.size == 0:
         if attributes["noop_with_empty_axes"]:
             require(code in (0, 1, 2, 3, 4), "an elementwise reduction")
-            ctx.define(node.outputs[0], x)
+            ctx.define(node.outputs[0], ctx.view(node.inputs[0]))
             return
         chosen = set(range(rank))
     else:
@@ -55,7 +57,7 @@ def reduce(ctx: Lowering, node: Node) -> None:
     out = ctx.output(node.outputs[0])
     target = out.reshape(kept)
     if target is None:  # cannot happen for a result of our own making
-        target = ctx.temp(kept, x.dtype, row_major)
+        target = ctx.temp(kept, out.dtype, row_major)
     if target.size:
         require(x.size > 0 or code in (0, 5, 6, 7), "an empty reduction")
         ctx.emit("reduce", [*_merged(x, target)], [code])
