@@ -6,7 +6,7 @@
 
 cpr_product_kind cpr_bf16_kind(int32_t store)
 {
-    cpr_product_kind kind = {&cpr_bf16_tiles_scalar, 2, 2, cpr_dtype_bytes(store), 2, store == CPR_F32, false, true, 1};
+    cpr_product_kind kind = {&cpr_bf16_tiles_scalar, 2, 2, cpr_dtype_bytes(store), 2, store == CPR_F32, false, 5 << 16, 1};
 #if defined(__x86_64__)
     const int32_t isa = cpr_isa();
     kind.flush = isa >= CPR_AVX2;
@@ -36,7 +36,7 @@ static bool is_result(const cpr_tensor *c)
 
 /* gemm_bf16: C[b] = clip(A[b] * B[b] + bias + residual[b])
  * operands  A bf16 [batch, m, k] k-stride 1 | B packed bf16 [batch or 1, panels, 1, pairs, 16, 2] |
- *           bias f32 [panels * 16] or absent | residual as C or absent |
+ *           bias f32 [panels * 16] or absent | residual as C (a bf16 one may be C itself) or absent |
  *           C f32 or bf16 [batch, m, n] n-stride 1
  * args      low, high (floats) */
 enum { A, B, BIAS, RESIDUAL, C };

@@ -33,6 +33,13 @@ static inline __attribute__((always_inline)) __m512 plus_residual(const cpr_bloc
     return _mm512_add_ps(c, _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)));
 }
 
+/* Of bfloat16, where all columns of the panel exist. */
+static inline __attribute__((always_inline)) __m512 plus_whole(const cpr_block *p, int i, int j, __m512 c)
+{
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)residual_at(p, i, j)));
+    return _mm512_add_ps(c, _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)));
+}
+
 static inline __attribute__((always_inline)) __m512 clipped(const cpr_block *p, __m512 c)
 {
     return _mm512_min_ps(_mm512_set1_ps(p->high), _mm512_max_ps(_mm512_set1_ps(p->low), c)); /* NaN passes */
@@ -76,6 +83,8 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
     const bool added = p->residual && !p->more;
     if (added) /* it comes from far away: fetched while the sums are made */
         EACH_PANEL EACH_ROW _mm_prefetch(residual_at(p, i, j), _MM_HINT_T0);
+    if (p->store == CPR_BF16) /* so does what is written */
+        EACH_ROW _mm_prefetch((const char *)p->c + i * p->ldc * 2, _MM_HINT_T0);
 
     const uint16_t *b = p->b;
     const char *ahead = p->ahead;
@@ -108,7 +117,9 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         }
     }
     /* All of the residual before the first store: no load waits for a store that it might alias. */
-    if (added)
+    if (added && p->store == CPR_BF16 && p->n == 16 * NP)
+        EACH_PANEL EACH_ROW acc[i][j] = plus_whole(p, i, j, acc[i][j]);
+    else if (added)
         EACH_PANEL EACH_ROW acc[i][j] = plus_residual(p, i, j, acc[i][j]);
     if (p->more || p->store == CPR_F32)
         EACH_PANEL EACH_ROW store_floats(p, i, j, acc[i][j]);

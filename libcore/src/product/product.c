@@ -64,10 +64,9 @@ int64_t cpr_block_rows(const cpr_tiles *tiles, int64_t m, int64_t panels)
 
 /* B comes from main memory where the weights of a network do not fit into L3.  The blocks of rows
  * fetch the next columns' B into L2, each its part, if it fits there beside what is in use.  Most
- * float32 tiles take long enough for the processor to fetch ahead by itself. */
-enum { AHEAD = 1 << 17 };
-
-/* One block of k: all tiles of m rows and n columns. */
+ * float32 tiles take long enough for the processor to fetch ahead by itself.
+ *
+ * One block of k: all tiles of m rows and n columns. */
 static void do_tiles(const cpr_product_kind *kind, const cpr_block *block, int64_t m, int64_t block_rows, int64_t n)
 {
     const int64_t blocks = (m + block_rows - 1) / block_rows, steps = block->panel / (CPR_PANEL * 4);
@@ -75,7 +74,7 @@ static void do_tiles(const cpr_product_kind *kind, const cpr_block *block, int64
         const int64_t left = (n - j + CPR_PANEL - 1) / CPR_PANEL;
         const int64_t panels = choose_panels(kind->tiles, left, block_rows);
         const char *next = left > panels ? (const char *)block->b + (j / CPR_PANEL + panels) * block->panel : block->after;
-        const bool fetch = kind->fetch && next && blocks > 1 && panels * block->panel <= AHEAD;
+        const bool fetch = next && blocks > 1 && panels * block->panel <= kind->ahead;
         const int64_t step = fetch ? (panels * CPR_PANEL * 4 + blocks - 1) / blocks : 0;
         for (int64_t i = 0; i < m; i += block_rows) {
             const int64_t rows = m - i < block_rows ? m - i : block_rows;

@@ -68,7 +68,7 @@ typedef struct {
     int64_t k_unit;           /* packed B holds whole units of k per tap */
     bool floats;              /* sums may be cut over k */
     bool flush;               /* subnormal numbers are taken for zeros */
-    bool fetch;               /* later columns' B is fetched meanwhile */
+    int64_t ahead;            /* bytes of later columns' B that tiles fetch into L2 meanwhile, at most */
     int64_t speed;            /* about how many multiply-adds a nanosecond */
 } cpr_product_kind;
 

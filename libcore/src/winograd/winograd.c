@@ -238,7 +238,7 @@ static cpr_status run(const cpr_op *op)
     const cpr_winograd_ops *ops = ops_in_use();
     job j = {.op = op, .kind = cpr_f32_kind(), .low = (float)cpr_arg_float(op, LOW), .high = (float)cpr_arg_float(op, HIGH)};
     const int64_t m = op->args[TILE];
-    j.kind.fetch = true; /* few rows for so many weights */
+    j.kind.ahead = 1 << 17; /* few rows for so many weights */
     j.transform = m == CPR_MOST_TILE ? &ops->four : &ops->two;
     j.l = plan(m, in->dim[1], out->dim[1]);
     j.down = (out->dim[2] + m - 1) / m;

@@ -98,7 +98,7 @@ def conv(ctx: Lowering, node: Node) -> None:
         return
     half = halves.is_half(ctx, node)
     if half:
-        out = half_products.target(ctx, done.output, last=True)
+        out = half_products.target(ctx, done.output, done.residual, last=True)
     else:
         out = ctx.output(done.output, channels_last, View.is_channels_last)
     if out.size:

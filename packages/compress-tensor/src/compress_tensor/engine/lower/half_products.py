@@ -20,9 +20,12 @@ PANEL = 16
 INNER = 5  #: dims of a packed matrix: panels, taps, pairs, 16, 2
 
 
-def target(ctx: Lowering, name: str, *, last: bool = False) -> View:
-    """Define what a product makes: bfloat16 if all that reads it takes that, else float32."""
-    half = result(ctx, name, channels_last if last else row_major)
+def target(ctx: Lowering, name: str, added: str = "", *, last: bool = False) -> View:
+    """Define what a product makes: bfloat16 if all that reads it takes that, else float32.
+
+    Where what is added to it is read for the last time, it is written over.
+    """
+    half = result(ctx, name, channels_last if last else row_major, added)
     if half is not None:
         return half
     if last:

@@ -20,6 +20,7 @@ from ..view import Kind, View, channels_last, row_major
 
 #: a product must be as deep and as wide to gain more than rounding its operands costs
 LEAST_K, LEAST_COLUMNS = 16, 16
+COLLIDING, LINE = 1024, 32  #: channels: 2 KB, and a line of the cache
 LANES = 16  #: of the two halves of a block of channels, see libcore/src/conv/depthwise_bf16.h
 #: what is a view of a rounded value as of any other
 _MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity"})
@@ -123,13 +124,39 @@ def stored(ctx: Lowering, name: str, layout: Layout) -> View:
         if layout is not channels_last or place.is_channels_last():
             ctx.halves[name] = place
             return place
-    ctx.halves[name] = ctx.temp(ctx.info(name).dims, DType.BFLOAT16, layout)
+    ctx.halves[name] = _memory(ctx, name, layout)
     return ctx.halves[name]
 
 
-def result(ctx: Lowering, name: str, layout: Layout) -> View | None:
-    """Define a value as bfloat16 if everything that reads it reads that, else return None."""
-    return stored(ctx, name, layout) if only_rounded(ctx, name) else None
+def result(ctx: Lowering, name: str, layout: Layout, over: str = "") -> View | None:
+    """Define a value as bfloat16 if everything that reads it reads that, else return None.
+
+    Args:
+        ctx: the plan so far.
+        name: the value.
+        layout: its order in memory.
+        over: a value of the same shape that may be written over if nobody reads it later, or "".
+    """
+    if not only_rounded(ctx, name):
+        return None
+    free = over and ctx.part(name) is None and _exists(ctx, over) and _dies(ctx, over)
+    if free and ctx.halves[over].strides == _memory(ctx, name, layout).strides:
+        ctx.halves[name] = ctx.halves[over]
+        return ctx.halves[name]
+    return stored(ctx, name, layout)
+
+
+def _memory(ctx: Lowering, name: str, layout: Layout) -> View:
+    """Return memory for a value, the pixels of many channels not a multiple of 2 KB apart.
+
+    So far apart, or every other one of them, the rows of a product would drive each other out of
+    the first cache.
+    """
+    dims = ctx.info(name).dims
+    if layout is not channels_last or len(dims) < 3 or dims[1] % COLLIDING:
+        return ctx.temp(dims, DType.BFLOAT16, layout)
+    wide = (dims[0], dims[1] + LINE, *dims[2:])
+    return ctx.temp(wide, DType.BFLOAT16, layout).slice(1, 0, dims[1])
 
 
 # ---- who reads ----
@@ -278,9 +305,13 @@ def _order(view: View) -> Layout:
 
 def _dies(ctx: Lowering, name: str) -> bool:
     """Whether a value's memory is its own, and read once more only."""
-    view = ctx.halves[name]
-    users = sum(other.buffer is view.buffer for other in ctx.halves.values())
-    return users == 1 and view.buffer.kind is Kind.ARENA and ctx.only_consumer(name) is not None
+    buffer = ctx.halves[name].buffer
+    left = [
+        sum(id(node) not in ctx.done for node in ctx.consumers(other))
+        for other, view in ctx.halves.items()
+        if view.buffer is buffer
+    ]
+    return sum(left) == 1 and buffer.kind is Kind.ARENA
 
 
 def split_lanes(rows: Array) -> Array:

@@ -89,7 +89,7 @@ def matmul(ctx: Lowering, node: Node) -> None:
         done = absorb(ctx, node.outputs[0], -1, None)
     packed = pack_operand(ctx, b_name, b, half=half)
     if half:
-        out = half_products.target(ctx, done.output)
+        out = half_products.target(ctx, done.output, done.residual)
     else:
         out = ctx.output(done.output, accepts=View.is_row_major)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -229,7 +229,7 @@ def gemm(ctx: Lowering, node: Node) -> None:
     bias, added = _gemm_c(ctx, ctx.optional(node, 2), (m, n), beta)
     done = absorb(ctx, node.outputs[0], 1, bias) if added is None else Epilogue(node.outputs[0])
     if half and added is None:
-        out = half_products.target(ctx, done.output)
+        out = half_products.target(ctx, done.output, done.residual)
     else:
         out = ctx.output(done.output, accepts=lambda v: v.shape[1] <= 1 or v.strides[1] == 1)
     if done.residual:
