@@ -1,8 +1,8 @@
 /* tile_loops.h - what the AVX-512 tiles of bfloat16 share: with VDPBF16PS and without.
  *
  * The file that includes it defines DOT(acc, a, b), acc += the two products of each lane, odd ones
- * first, rounded(x), 16 floats as bfloat16, and joined(x, y), those of x before those of y.  The caller has told the processor to take
- * subnormal numbers for zeros.
+ * first, rounded(x), 16 floats as bfloat16, and joined(x, y), those of x before those of y.  The
+ * caller has told the processor to take subnormal numbers for zeros.
  */
 #include <immintrin.h>
 
@@ -69,6 +69,20 @@ static inline __attribute__((always_inline)) void store_halves(const cpr_block *
         _mm512_mask_storeu_epi16(to, (__mmask32)((1u << left) - 1), both);
 }
 
+/* One pair of k. */
+static inline __attribute__((always_inline)) void step(const int MR, const int NP, __m512 (*acc)[4], const uint16_t *const *a,
+                                                       int64_t k, const uint16_t *b, int64_t panel)
+{
+    __m512i bk[4];
+    EACH_PANEL bk[j] = _mm512_loadu_si512(b + j * panel);
+    EACH_ROW {
+        int32_t pair;
+        __builtin_memcpy(&pair, a[i] + k, sizeof pair);
+        const __m512i ak = _mm512_set1_epi32(pair);
+        EACH_PANEL DOT(acc[i][j], ak, bk[j]);
+    }
+}
+
 static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_block *p)
 {
     __m512 acc[14][4];
@@ -93,15 +107,10 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         const uint16_t *a[14];
         EACH_ROW a[i] = p->rows[t * MR + i];
         int64_t k = 0;
+        for (; NP == 1 && k + 8 <= kc; k += 8, b += 4 * 32) /* more than 14 pointers: reload them less */
+            _Pragma("GCC unroll 4") for (int u = 0; u < 4; u++) step(MR, NP, acc, a, k + 2 * u, b + 32 * u, panel);
         for (; k + 2 <= kc; k += 2, b += 32) {
-            __m512i bk[4];
-            EACH_PANEL bk[j] = _mm512_loadu_si512(b + j * panel);
-            EACH_ROW {
-                int32_t pair;
-                __builtin_memcpy(&pair, a[i] + k, sizeof pair);
-                const __m512i ak = _mm512_set1_epi32(pair);
-                EACH_PANEL DOT(acc[i][j], ak, bk[j]);
-            }
+            step(MR, NP, acc, a, k, b, panel);
             _mm_prefetch(ahead, _MM_HINT_T1);
             ahead += ahead_step;
         }
