@@ -28,6 +28,7 @@ _UNITS = {
     "conv_f32": Unit.FP32,
     "conv_winograd_f32": Unit.FP32,
     "depthwise_f32": Unit.FP32,
+    "depthwise_bf16": Unit.FP32,  # its arithmetic
     "lstm": Unit.FP32,
     "gru": Unit.FP32,
     "rnn": Unit.FP32,

@@ -140,11 +140,9 @@ class Lowering:
     def is_ready(self, name: str) -> bool:
         """Whether a value can be read by the record emitted next."""
         # A concatenation has memory as soon as the first of its parts is made.
-        producer = self.producers.get(name)
-        if producer is not None and id(producer) not in self.done:
-            return self.value(name) is not None
+        whole = name not in self.producers or id(self.producers[name]) in self.done
         made = name in self.views or name in self.quantized or name in self.halves
-        return made or self.value(name) is not None
+        return (made and whole) or self.value(name) is not None
 
     def part(self, name: str) -> Part | None:
         """Return the place of a value inside the concatenation that reads it."""
@@ -162,9 +160,7 @@ class Lowering:
                 self._dequantize(self.quantized[name], name)
             elif name in self.halves:
                 rounded = self.halves[name]
-                order = storage_order(rounded.shape, rounded.strides)
-                dense = strides_in_order(rounded.shape, order)
-                out = self.temp(rounded.shape, DType.FLOAT32, lambda _: dense)
+                out = self.temp(rounded.shape, DType.FLOAT32, self.like(name))
                 self.define(name, out)
                 self.elementwise("cast", [rounded, out])
             else:
@@ -241,7 +237,7 @@ class Lowering:
     def like(self, *names: str) -> Layout:
         """Return the layout that keeps the storage order of the first full-size input."""
         for name in names:
-            view = self.views.get(name)
+            view = self.views.get(name, self.halves.get(name))
             if view is not None and view.buffer.kind is not Kind.CONSTANT and view.size > 1:
                 order = storage_order(view.shape, view.strides)
 

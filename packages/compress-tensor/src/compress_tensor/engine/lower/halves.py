@@ -72,7 +72,12 @@ def is_half_depthwise(ctx: Lowering, node: Node) -> bool:
 
 
 def _is_depthwise(ctx: Lowering, node: Node) -> bool:
-    if not ctx.options.half or node.domain or node.op != "Conv" or not _plain_floats(ctx, node.inputs[:2]):
+    if (
+        not ctx.options.half
+        or node.domain
+        or node.op != "Conv"
+        or not _plain_floats(ctx, node.inputs[:2])
+    ):
         return False
     if any(ctx.value(name) is None for name in node.inputs[1:] if name):
         return False
