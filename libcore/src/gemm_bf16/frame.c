@@ -47,8 +47,11 @@ static void round_line(const cpr_tensor *in, const char *x, float *gathered, uin
         memset(planes + in->dim[1] * width, 0, (size_t)width * 2);
 }
 
+/* A pair of bfloat16, wherever one may lie. */
+typedef uint32_t pair_of __attribute__((may_alias, aligned(2)));
+
 /* Pairs of channels side by side, pixel by pixel. */
-static void interleave(const uint16_t *planes, int64_t width, int64_t pairs, uint32_t *y)
+static void interleave(const uint16_t *planes, int64_t width, int64_t pairs, pair_of *y)
 {
     if (pairs == 2) {
         const uint16_t *a = planes, *b = a + width, *c = b + width, *d = c + width;
@@ -82,7 +85,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
         const int64_t at = unit / out->dim[2] * in->stride[0] + ih * in->stride[2];
         round_line(in, (const char *)op->data[IN] + at * 4, gathered, planes);
         memset(y, 0, (size_t)left);
-        interleave(planes, in->dim[3], out->dim[1] / 2, (uint32_t *)(y + left));
+        interleave(planes, in->dim[3], out->dim[1] / 2, (pair_of *)(y + left));
         memset(y + left + inner, 0, (size_t)(line - left - inner));
     }
 }
