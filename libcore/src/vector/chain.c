@@ -93,7 +93,7 @@ static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
     for (int32_t k = 0; k < op->n_args / WORDS; k++) {
         const int64_t *words = op->args + k * WORDS, inputs = op->n_tensors - 1;
         const bool unary = words[0] >= 0 && words[0] < CPR_UNARY_COUNT;
-        CPR_REQUIRE(name, unary || binary_of(words[0] - BINARY));
+        CPR_REQUIRE(name, unary || (words[0] >= BINARY && binary_of(words[0] - BINARY)));
         CPR_REQUIRE(name, is_source(words[1], inputs, k) && (unary || is_source(words[2], inputs, k)));
     }
     return CPR_OK;
