@@ -238,6 +238,17 @@ static void add_window(test_case *t, const image *m)
     for (int32_t k = 0; k < 2; k++) arg_int(t, m->dilation[k]);
 }
 
+/* Bias, what is added, and the result. */
+static void add_ends(rng *r, test_case *t, int32_t dtype, const int64_t *bias, const image *m)
+{
+    add_optional(r, t, F32, 2, bias);
+    if (one_in(r, 2))
+        add_absent(t);
+    else
+        add_runs(r, t, INPUT, dtype, 4, m->out, 1);
+    add_runs(r, t, OUTPUT, dtype, 4, m->out, 1);
+}
+
 static void make_conv_f32(rng *r, test_case *t)
 {
     const image m = random_image(r, false);
@@ -246,12 +257,7 @@ static void make_conv_f32(rng *r, test_case *t)
     const int64_t bias[] = {m.groups, panels * PANEL};
     add_image(r, t, F32, &m);
     add_dense(t, INPUT, F32, 4, weights);
-    add_optional(r, t, F32, 2, bias);
-    if (one_in(r, 2))
-        add_absent(t);
-    else
-        add_runs(r, t, INPUT, F32, 4, m.out, 1);
-    add_runs(r, t, OUTPUT, F32, 4, m.out, 1);
+    add_ends(r, t, F32, bias, &m);
     add_window(t, &m);
     arg_int(t, m.groups);
     add_clip(r, t);
@@ -273,12 +279,7 @@ static void make_conv_winograd_f32(rng *r, test_case *t)
     const int64_t bias[] = {1, panels * PANEL};
     add_image(r, t, F32, &m);
     add_dense(t, INPUT, F32, 4, weights);
-    add_optional(r, t, F32, 2, bias);
-    if (one_in(r, 2))
-        add_absent(t);
-    else
-        add_runs(r, t, INPUT, F32, 4, m.out, 1);
-    add_runs(r, t, OUTPUT, F32, 4, m.out, 1);
+    add_ends(r, t, F32, bias, &m);
     arg_int(t, tile);
     for (int32_t k = 0; k < 2; k++) arg_int(t, m.pad[k]);
     add_clip(r, t);
@@ -293,12 +294,7 @@ static void make_conv_bf16(rng *r, test_case *t)
     const int32_t store = one_in(r, 2) ? F32 : BF16;
     add_image(r, t, BF16, &m);
     add_dense(t, INPUT, BF16, 6, weights);
-    add_optional(r, t, F32, 2, bias);
-    if (one_in(r, 2))
-        add_absent(t);
-    else
-        add_runs(r, t, INPUT, store, 4, m.out, 1);
-    add_runs(r, t, OUTPUT, store, 4, m.out, 1);
+    add_ends(r, t, store, bias, &m);
     add_window(t, &m);
     arg_int(t, m.groups);
     add_clip(r, t);

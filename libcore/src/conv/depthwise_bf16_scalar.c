@@ -1,8 +1,8 @@
 /* depthwise_bf16_scalar.c - the reference of the depthwise kernels of bfloat16. */
 #include <math.h>
-#include <string.h>
 
 #include "conv/depthwise_bf16.h"
+#include "vector/brain.h"
 
 #define LINES cpr_depthwise_bf16_scalar
 enum { LANES = 1 };
@@ -11,23 +11,9 @@ typedef struct {
     uint16_t even, odd;
 } pairs;
 
-static float wide(uint16_t half)
-{
-    const uint32_t bits = (uint32_t)half << 16;
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 static uint16_t rounded(float x)
 {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (isnan(x))
-        return (uint16_t)(bits >> 16 | 0x40);
-    if (fabsf(x) < 0x1p-126f)
-        bits &= 0x80000000u;
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    return brain_of_float(fabsf(x) < 0x1p-126f ? copysignf(0.0f, x) : x);
 }
 
 static pairs load(const char *from, int64_t left)
@@ -36,8 +22,8 @@ static pairs load(const char *from, int64_t left)
     return (pairs){x[0], left > 1 ? x[1] : 0};
 }
 
-static vector even(pairs both) { return wide(both.even); }
-static vector odd(pairs both) { return wide(both.odd); }
+static vector even(pairs both) { return float_of_brain(both.even); }
+static vector odd(pairs both) { return float_of_brain(both.odd); }
 static vector read(const float *from) { return *from; }
 static vector all(float x) { return x; }
 static vector fused(vector a, vector b, vector c) { return fmaf(a, b, c); }

@@ -1,8 +1,8 @@
 /* pack.c - bringing floats into pairs of bfloat16 and panels of 16 columns: pack_bf16. */
-#include <math.h>
 #include <string.h>
 
 #include "gemm_bf16/gemm_bf16.h"
+#include "vector/brain.h"
 #include "vector/copy.h"
 
 /* pack_bf16: operands B [batch, taps, k, n] f32 any strides |
@@ -21,14 +21,6 @@ static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
     return CPR_OK;
 }
 
-static uint16_t rounded(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    const uint32_t near = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? bits >> 16 | 0x40 : near);
-}
-
 /* k rows of one tap, n columns. */
 static void pack_tap(const float *b, int64_t k, int64_t n, int64_t k_step, int64_t n_step, uint16_t *out)
 {
@@ -36,10 +28,10 @@ static void pack_tap(const float *b, int64_t k, int64_t n, int64_t k_step, int64
         uint16_t *to = out + i / 2 * CPR_PANEL * 2 + i % 2;
         if (n_step == 1)
             for (int64_t j = 0; j < n; j++)
-                to[2 * j] = rounded(b[j]);
+                to[2 * j] = brain_of_float(b[j]);
         else
             for (int64_t j = 0; j < n; j++)
-                to[2 * j] = rounded(b[j * n_step]);
+                to[2 * j] = brain_of_float(b[j * n_step]);
     }
 }
 

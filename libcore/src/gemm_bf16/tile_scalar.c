@@ -1,8 +1,8 @@
 /* tile_scalar.c - the bfloat16 tile in plain C: the reference of every other one. */
 #include <math.h>
-#include <string.h>
 
 #include "gemm_bf16/gemm_bf16.h"
+#include "vector/brain.h"
 
 static float flushed(float x)
 {
@@ -11,19 +11,7 @@ static float flushed(float x)
 
 static float wide(uint16_t half)
 {
-    const uint32_t bits = (uint32_t)half << 16;
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return flushed(x);
-}
-
-static uint16_t rounded(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (isnan(x))
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    return flushed(float_of_brain(half));
 }
 
 static float sum_of(const cpr_block *p, int m, int i, int64_t j, float sum)
@@ -60,7 +48,7 @@ static void tile_rows(int m, const cpr_block *p)
             if (p->store == CPR_F32)
                 ((float *)p->c)[at] = c;
             else
-                ((uint16_t *)p->c)[at] = rounded(flushed(c));
+                ((uint16_t *)p->c)[at] = brain_of_float(flushed(c));
         }
 }
 

@@ -1,20 +1,14 @@
 /* recurrent_loops.h - the loops behind recurrent.h; the including file defines TABLE. */
 #include <math.h>
-#include <string.h>
 
 #include "recurrent/recurrent.h"
+#include "vector/brain.h"
 
 #define LOOP _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++)
 
 static void halve(int64_t n, const float *x, uint16_t *y)
 {
-    LOOP
-    {
-        uint32_t bits;
-        memcpy(&bits, x + i, sizeof bits);
-        const uint32_t near = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-        y[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? bits >> 16 | 0x40 : near);
-    }
+    LOOP y[i] = brain_of_float(x[i]);
 }
 
 static void add_product(int64_t n, const float *a, const float *b, float *y)

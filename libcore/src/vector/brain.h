@@ -1,4 +1,4 @@
-/* brain.h - bfloat16 to float32 and back, for loops_<isa> files. */
+/* brain.h - bfloat16 to float32 and back. */
 #ifndef CPR_BRAIN_H
 #define CPR_BRAIN_H
 

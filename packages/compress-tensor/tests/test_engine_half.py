@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from every_way import LEVELS, assert_same_bytes
 from session_networks import attention
 
 import compress_tensor
@@ -15,17 +15,8 @@ from compress_tensor.dtype import DType
 from compress_tensor.graph.interpret import interpret
 from compress_tensor.native import library
 
-LEVELS = ("scalar", "avx2", "avx512", "avx512vnni")
 CASES = 40
 F32 = DType.FLOAT32
-
-
-@pytest.fixture
-def best_isa() -> Iterator[None]:
-    """Use again afterwards what was used before."""
-    before = library.isa()
-    yield
-    library.limit_isa(before)
 
 
 def rounded(array: np.ndarray) -> np.ndarray:
@@ -145,12 +136,7 @@ def test_same_bytes() -> None:
         assert first.tobytes() == session.run({"x": x})["j"].tobytes()
     for level in LEVELS:
         library.limit_isa(level)
-        session = compress_tensor.compile(graph, threads=1, precision="bf16")
-        found = session.run({"x": x})["j"]
-        alone = [session.run({"x": x[i : i + 1]})["j"] for i in range(len(x))]
-
-        assert first.tobytes() == found.tobytes()
-        assert first.tobytes() == np.concatenate(alone).tobytes()
+        assert_same_bytes(first, graph, x, threads=(1,), precision="bf16")
 
 
 def test_near_float32() -> None:
@@ -225,12 +211,7 @@ def test_attention_between_products() -> None:
     assert 0 < np.sqrt(np.mean((first - full) ** 2) / np.mean(full**2)) < 2.0**-7
     for level in (*LEVELS, library.isa()):
         library.limit_isa(level)
-        for threads in (1, 3):
-            session = compress_tensor.compile(graph, threads=threads, precision="bf16")
-            alone = [session.run({"x": x[i : i + 1]})["y"] for i in range(len(x))]
-
-            assert first.tobytes() == session.run({"x": x})["y"].tobytes()
-            assert first.tobytes() == np.concatenate(alone).tobytes()
+        assert_same_bytes(first, graph, x, threads=(1, 3), precision="bf16")
 
 
 def test_any_value_of_the_graph() -> None:

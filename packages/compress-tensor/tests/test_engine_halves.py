@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
+from every_way import LEVELS, assert_same_bytes
 
 import compress_tensor
 from compress_tensor import Graph, Node, Value
@@ -15,20 +14,11 @@ from compress_tensor.graph.interpret import interpret
 from compress_tensor.native import library
 from compress_tensor.native.call import call
 
-LEVELS = ("scalar", "avx2", "avx512", "avx512vnni")
 CASES = 30
 F32 = DType.FLOAT32
 BRAIN = DType.BFLOAT16.numpy
 #: a unit in the last place of a normal bfloat16 is at most this part of it
 ULP = 2.0**-7
-
-
-@pytest.fixture
-def best_isa() -> Iterator[None]:
-    """Use again afterwards what was used before."""
-    before = library.isa()
-    yield
-    library.limit_isa(before)
 
 
 def to_brain(array: np.ndarray) -> np.ndarray:
@@ -99,12 +89,7 @@ def test_same_bytes() -> None:
     first = compress_tensor.compile(graph, threads=1, precision="bf16").run({"x": x})["y"]
     for level in (*LEVELS, library.isa()):
         library.limit_isa(level)
-        for threads in (1, 3):
-            session = compress_tensor.compile(graph, threads=threads, precision="bf16")
-            alone = [session.run({"x": x[i : i + 1]})["y"] for i in range(len(x))]
-
-            assert first.tobytes() == session.run({"x": x})["y"].tobytes()
-            assert first.tobytes() == np.concatenate(alone).tobytes()
+        assert_same_bytes(first, graph, x, threads=(1, 3), precision="bf16")
 
 
 def test_nothing_between_products_is_float32() -> None:

@@ -7,10 +7,9 @@ sets and the rest of the batch change no bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
+from every_way import LEVELS
 from random_codes import quantized
 from random_networks import random_network
 
@@ -22,15 +21,6 @@ from compress_tensor.graph.interpret import interpret
 from compress_tensor.native import library
 
 BATCHES, CASES = 60, 25  # 1,500 networks of floats, as many of codes
-LEVELS = ("scalar", "avx2", "avx512", "avx512vnni")
-
-
-@pytest.fixture
-def best_isa() -> Iterator[None]:
-    """Use again afterwards what was used before."""
-    before = library.isa()
-    yield
-    library.limit_isa(before)
 
 
 def same_bytes(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from every_way import LEVELS, assert_same_bytes
 
 import compress_tensor
 from compress_tensor import Graph, Node, Value
@@ -15,18 +15,9 @@ from compress_tensor.engine.lower import winograd
 from compress_tensor.graph.interpret import interpret
 from compress_tensor.native import library
 
-LEVELS = ("scalar", "avx2", "avx512", "avx512vnni")
 UNIT = 2.0**-24  #: of rounding in float32
 CASES = 24
 KERNEL = "conv_winograd_f32"
-
-
-@pytest.fixture
-def best_isa() -> Iterator[None]:
-    """Use again afterwards what was used before."""
-    before = library.isa()
-    yield
-    library.limit_isa(before)
 
 
 def always(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
@@ -213,13 +204,8 @@ def test_same_bytes(
     assert first[::2].tobytes() == beside[::2].tobytes()
     for level in LEVELS:
         library.limit_isa(level)
-        for threads in (1, 2, 3, 8) if level == "avx512" else (1, 3):
-            session = compress_tensor.compile(graph, threads=threads, winograd=True)
-            found = session.run({"x": x})["h"]
-            alone = [session.run({"x": x[i : i + 1]})["h"] for i in range(len(x))]
-
-            assert first.tobytes() == found.tobytes()
-            assert first.tobytes() == np.concatenate(alone).tobytes()
+        threads = (1, 2, 3, 8) if level == "avx512" else (1, 3)
+        assert_same_bytes(first, graph, x, threads=threads, winograd=True)
 
 
 def convolution(c: int, oc: int, kernel: int = 3, **attributes: Any) -> Graph:

@@ -17,18 +17,17 @@ from compress_tensor.engine.fuse.match import Matcher
 from compress_tensor.promotion import FLOATS
 
 from . import tape
-from .nodes import Value, count_outputs, device
+from .nodes import Value, count_outputs, device, pairs_of
 from .rules.recurrent_training import KINDS
 
-_OPERANDS = 8  #: of the ONNX operators, at most; the ids come behind them
 _WORTH = 2  #: places per word of the table from which on it is done
 
 
 def embedded(matcher: Matcher, node: Node, outputs: set[str]) -> Node | None:
     """Return a recurrent layer with the embedding before it as one node, or None.
 
-    Operands: as ONNX's with the table in place of X, padded to 8, then the ids; ``transposed``
-    says that these are (batch, time).
+    Operands: as ONNX's with the ids in place of X, then the table; ``transposed`` says that the
+    ids are (batch, time).
     """
     if node.op not in KINDS or node.domain or node.attributes.get("layout"):
         return None
@@ -40,21 +39,18 @@ def embedded(matcher: Matcher, node: Node, outputs: set[str]) -> Node | None:
     if gather is None or gather.attributes.get("axis", 0):
         return None
     table, ids = gather.inputs
-    inputs = [table, *node.inputs[1:], *[""] * (_OPERANDS - len(node.inputs)), ids]
     attributes = {**node.attributes, "transposed": transposed}
-    return Node(node.op, inputs, node.outputs, attributes, node.name, DOMAIN)
+    return Node(
+        node.op, [ids, *node.inputs[1:], table], node.outputs, attributes, node.name, DOMAIN
+    )
 
 
 def recurrent(node: Node, *given: Value) -> tuple[Tensor, ...]:
     """Return what the recurrent layer over embedded ids returns."""
-    *operands, ids = given
-    attributes = {k: v for k, v in node.attributes.items() if k != "transposed"}
-    pairs = tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in attributes.items())
-    ids = device(ids)
+    pairs = pairs_of({k: v for k, v in node.attributes.items() if k != "transposed"})
+    ids = device(given[0])
+    w, *rest, table = (None if v is None else device(v) for v in given[1:])
     ids = ids.swapaxes(0, 1) if node.attributes["transposed"] else ids
-    table, w, *rest = (None if v is None else device(v) for v in operands)
-    while rest[-1] is None:  # the padding, and operands that are left out anyway
-        rest.pop()
     count = count_outputs(node)
     found = _projected(node.op, table, w, rest, ids, pairs, count)
     if found is None:

@@ -56,6 +56,11 @@ class Step:
     dies: list[str] = field(default_factory=list)
 
 
+def pairs_of(attributes: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return attributes as pairs that can be a key."""
+    return tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in attributes.items())
+
+
 def steps_of(nodes: Sequence[Node], kept: set[str]) -> list[Step]:
     """Prepare nodes; values are let go of after their last reader, unless they are ``kept``."""
     last: dict[str, int] = {}
@@ -64,11 +69,8 @@ def steps_of(nodes: Sequence[Node], kept: set[str]) -> list[Step]:
             last[name] = n
     found = []
     for n, node in enumerate(nodes):
-        pairs = tuple(
-            (name, tuple(v) if isinstance(v, list) else v) for name, v in node.attributes.items()
-        )
         dies = [name for name, at in last.items() if at == n and name and name not in kept]
-        found.append(Step(node, pairs, dies))
+        found.append(Step(node, pairs_of(node.attributes), dies))
     return found
 
 

@@ -8,7 +8,6 @@ clip, float64, second derivatives) is done by the rules of `recurrent`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -181,9 +180,8 @@ def kept_bytes(op: str, inputs: Sequence[Any]) -> int:
     """Return the bytes of the rows that a recurrent operator keeps for going back; others: 0."""
     if op not in SAVED:
         return 0
-    places = inputs[8] if len(inputs) > 8 else inputs[0]  # of a layer with its embedding: ids
-    sides, _, n = inputs[2].shape
-    return int(4 * prod(places.shape[:2]) * sides * SAVED[op] * n)
+    (rows, width), (sides, _, n) = inputs[0].shape[:2], inputs[2].shape
+    return int(4 * rows * width * sides * SAVED[op] * n)
 
 
 def _training(kind: str) -> Callable[[Sequence[Any], Any, int], list[Tensor] | None]:

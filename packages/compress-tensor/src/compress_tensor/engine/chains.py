@@ -38,13 +38,9 @@ def chained(steps: Sequence[Step], results: Collection[Buffer]) -> list[Step]:
     found: list[Step] = []
     at = 0
     while at < len(steps):
-        chain = _longest(steps, at, readers)
-        if chain is None:
-            found.append(steps[at])
-            at += 1
-        else:
-            found.append(chain.record())
-            at += len(chain.records)
+        step, count = _longest(steps, at, readers)
+        found.append(step)
+        at += count
     return found
 
 
@@ -134,23 +130,14 @@ class _Chain:
         return Record("chain_f32", tuple(collapse(wide)), tuple(self.args), self.records[-1].label)
 
 
-def _longest(steps: Sequence[Step], at: int, readers: dict[int, list[int]]) -> _Chain | None:
-    """Return the longest chain of at least two records from step ``at`` on, or None."""
-    best = None
+def _longest(steps: Sequence[Step], at: int, readers: dict[int, list[int]]) -> tuple[Step, int]:
+    """Return the longest chain from step ``at`` on, and how many steps it is: one stays itself."""
+    found, count = steps[at], 1
     chain = _Chain()
     for n in range(at, min(at + _LINKS, len(steps))):
         step = steps[n]
-        if not _is_link(step):
-            break
-        assert isinstance(step, Record)
-        if not chain.add(step):
+        if not (_is_link(step) and isinstance(step, Record) and chain.add(step)):
             break
         if n > at and chain.serves(n + 1, readers):
-            best = n + 1
-    if best is None:
-        return None
-    found = _Chain()
-    for step in steps[at:best]:
-        assert isinstance(step, Record)
-        found.add(step)
-    return found
+            found, count = chain.record(), n + 1 - at
+    return found, count

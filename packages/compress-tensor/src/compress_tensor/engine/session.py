@@ -139,8 +139,6 @@ class Stage:
             value = np.array(array) if name in self.needs else None
             infos[name] = Info(DType.of(array.dtype), tuple(array.shape), value, name)
         graph = self.graph
-        if self._renew is not None:
-            self._graph = None  # so that what is packed on the way can go at once
         part = specialize(graph, infos, self.stable)
         deciding = _deciding_inputs(part, infos)
         if deciding:
@@ -148,6 +146,8 @@ class Stage:
             return None
         wanted = [value.name for value in graph.outputs]
         del graph
+        if self._renew is not None:
+            self._graph = None  # so that what is packed on the way can go at once
         if not part.rest and not part.needs:
             missing = [n for n in wanted if n not in part.infos]
             if missing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -190,7 +189,7 @@ def _unmergeable(operands: list[View | None], inner: tuple[int, ...], rank: int)
         fits = True
         for view, keep in zip(operands, inner, strict=True):
             if view is not None and keep:
-                inside = replace(view, shape=view.shape[outer:], strides=view.strides[outer:])
+                inside = view.seen(view.shape[outer:], view.strides[outer:])
                 # A repeated matrix (stride 0) merges with nothing but itself.
                 fits = fits and merged(inside, keep) is not None
         if fits:
