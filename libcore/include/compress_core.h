@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define CPR_ABI_MAJOR 2
-#define CPR_ABI_MINOR 0
+#define CPR_ABI_MINOR 1
 
 #define CPR_TENSOR_WORDS 20
 #define CPR_MAX_RANK 8
@@ -95,6 +95,14 @@ CPR_API cpr_status cpr_program_arena_bytes(const void *program, int32_t n_thread
 typedef int32_t cpr_poll(void);
 CPR_API cpr_status cpr_program_run(const void *program, int32_t n_bases, void *const *bases,
                                    void *pool, cpr_poll *poll, int64_t *nanoseconds);
+
+/* As cpr_program_run, count times: run k has base i at bases[i] + k * steps[i] (bytes; steps[0] counts
+ * for nothing).  Each thread of the pool does whole runs, with an arena of its own: base 0 holds
+ * cpr_program_arena_bytes(program, 1) bytes for each, and no fewer than for all threads in one run.
+ * The count % threads runs that are left over then come one after the other, with all threads.  When
+ * one fails, the others end too, and its status is returned. */
+CPR_API cpr_status cpr_program_repeat(const void *program, int32_t n_bases, void *const *bases,
+                                      const int64_t *steps, int64_t count, void *pool, cpr_poll *poll);
 CPR_API cpr_status cpr_program_destroy(void *program);
 
 /* Do nothing but multiply and add `rounds` times, in the way of the instruction set in use, on

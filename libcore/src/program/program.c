@@ -1,35 +1,19 @@
-/* program.c - check a planned list of records once, then run it any number of times.
+/* program.c - check a planned list of records once; run.c runs it any number of times.
  *
  * Nothing that comes in is trusted: every tensor must lie inside its base, every record
  * inside the words, every kernel must accept its operands.
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "program/program.h"
 #include "program/table.h"
 
-enum { ALIGN = 64, MAX_BASES = 1 << 20, POLL = 100 * 1000 * 1000 /* nanoseconds */ };
-
-typedef struct {
-    const cpr_kernel *kernel;
-    cpr_op op; /* without data, pool, scratch */
-} record;
-
-typedef struct {
-    int32_t n_tensors, n_bases;
-    int64_t n_records;
-    int64_t value_bytes;   /* base 0 without scratch, rounded up to ALIGN */
-    int64_t scratch_bytes; /* per worker, rounded up to ALIGN */
-    int64_t *base_bytes;
-    cpr_tensor *tensors;
-    record *records;
-    int64_t *args;
-} program;
+enum { MAX_BASES = 1 << 20 };
 
 static int64_t round_up(int64_t bytes)
 {
-    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    return (bytes + CPR_ALIGN - 1) / CPR_ALIGN * CPR_ALIGN;
 }
 
 /* Decode one tensor and prove that every element lies in [0, bytes) of its base. */
@@ -72,7 +56,7 @@ static cpr_status read_tensor(const int64_t *word, int32_t index, int32_t n_base
 }
 
 /* Check one record's operands with its kernel. */
-static cpr_status check_record(const record *r, int64_t *scratch)
+static cpr_status check_record(const cpr_record *r, int64_t *scratch)
 {
     *scratch = 0;
     const cpr_status status = r->kernel->check(&r->op, scratch);
@@ -81,7 +65,7 @@ static cpr_status check_record(const record *r, int64_t *scratch)
     return status;
 }
 
-static cpr_status read_operands(record *r, int64_t opcode, int64_t n_operands, const int64_t *operands,
+static cpr_status read_operands(cpr_record *r, int64_t opcode, int64_t n_operands, const int64_t *operands,
                                 int32_t n_tensors, const cpr_tensor *tensors)
 {
     r->kernel = cpr_kernel_at(opcode);
@@ -106,7 +90,7 @@ cpr_status cpr_call(int32_t opcode, int32_t n_tensors, const int64_t *words, voi
     CPR_REQUIRE("cpr_call", n_args >= 0 && (args || n_args == 0));
     CPR_REQUIRE("cpr_call", (words && data) || n_tensors == 0);
     cpr_tensor tensors[CPR_MAX_OPERANDS];
-    record r = {0};
+    cpr_record r = {0};
     int64_t operands[CPR_MAX_OPERANDS];
     for (int32_t i = 0; i < n_tensors; i++) {
         /* The caller vouches for its arrays: any extent inside half the address space passes. */
@@ -115,7 +99,7 @@ cpr_status cpr_call(int32_t opcode, int32_t n_tensors, const int64_t *words, voi
         memcpy(word, words + (int64_t)i * CPR_TENSOR_WORDS, sizeof word);
         operands[i] = word[0] < 0 ? -1 : i; /* base -1: absent */
         word[0] = 0;
-        word[1] = whole / 2 / ALIGN * ALIGN;
+        word[1] = whole / 2 / CPR_ALIGN * CPR_ALIGN;
         const cpr_status status = operands[i] < 0 ? CPR_OK : read_tensor(word, i, 1, &whole, &tensors[i]);
         if (status)
             return status;
@@ -134,7 +118,7 @@ cpr_status cpr_call(int32_t opcode, int32_t n_tensors, const int64_t *words, voi
         r.op.data[i] = operands[i] < 0 ? NULL : data[i];
     r.op.scratch_stride = round_up(scratch);
     if (scratch > 0) {
-        r.op.scratch = aligned_alloc(ALIGN, (size_t)(r.op.scratch_stride * cpr_pool_threads(pool)));
+        r.op.scratch = aligned_alloc(CPR_ALIGN, (size_t)(r.op.scratch_stride * cpr_pool_threads(pool)));
         if (!r.op.scratch)
             return cpr_fail(CPR_ERR_MEMORY, "%s: out of memory for scratch", r.kernel->name);
     }
@@ -144,7 +128,7 @@ cpr_status cpr_call(int32_t opcode, int32_t n_tensors, const int64_t *words, voi
 }
 
 /* Walk the records; with `out` NULL only count them. */
-static cpr_status read_records(program *p, int64_t n_words, const int64_t *words, int64_t *n_records, bool store)
+static cpr_status read_records(cpr_program *p, int64_t n_words, const int64_t *words, int64_t *n_records, bool store)
 {
     int64_t at = 0, count = 0;
     while (at < n_words) {
@@ -155,7 +139,7 @@ static cpr_status read_records(program *p, int64_t n_words, const int64_t *words
         if (n_operands < 0 || n_operands > CPR_MAX_OPERANDS || n_args < 0 || n_args > left - n_operands)
             return cpr_fail(CPR_ERR_ARGUMENT, "record %lld is cut off", (long long)count);
         if (store) {
-            record *r = &p->records[count];
+            cpr_record *r = &p->records[count];
             cpr_status status = read_operands(r, opcode, n_operands, words + at + 3, p->n_tensors, p->tensors);
             if (status)
                 return status;
@@ -175,7 +159,7 @@ static cpr_status read_records(program *p, int64_t n_words, const int64_t *words
     return CPR_OK;
 }
 
-static cpr_status fill(program *p, const int64_t *tensors, int64_t n_words, const int64_t *records)
+static cpr_status fill(cpr_program *p, const int64_t *tensors, int64_t n_words, const int64_t *records)
 {
     for (int32_t i = 0; i < p->n_tensors; i++) {
         const cpr_status status = read_tensor(tensors + (int64_t)i * CPR_TENSOR_WORDS, i, p->n_bases,
@@ -198,7 +182,7 @@ cpr_status cpr_program_create(int32_t n_tensors, const int64_t *tensors, int64_t
     cpr_status status = read_records(NULL, n_words, records, &n_records, false);
     if (status)
         return status;
-    program *p = calloc(1, sizeof *p);
+    cpr_program *p = calloc(1, sizeof *p);
     if (p) {
         p->n_tensors = n_tensors;
         p->n_bases = n_bases;
@@ -225,7 +209,7 @@ cpr_status cpr_program_create(int32_t n_tensors, const int64_t *tensors, int64_t
 
 cpr_status cpr_program_destroy(void *handle)
 {
-    program *p = handle;
+    cpr_program *p = handle;
     if (p) {
         free(p->base_bytes);
         free(p->tensors);
@@ -238,59 +222,11 @@ cpr_status cpr_program_destroy(void *handle)
 
 cpr_status cpr_program_arena_bytes(const void *handle, int32_t n_threads, int64_t *bytes)
 {
-    const program *p = handle;
+    const cpr_program *p = handle;
     CPR_REQUIRE("cpr_program_arena_bytes", p && bytes && n_threads >= 1);
     int64_t scratch;
     if (__builtin_mul_overflow(p->scratch_bytes, (int64_t)n_threads, &scratch) ||
         __builtin_add_overflow(p->value_bytes, scratch, bytes))
         return cpr_fail(CPR_ERR_MEMORY, "cpr_program_arena_bytes: scratch size overflows");
-    return CPR_OK;
-}
-
-static int64_t now(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* Whether the caller wants the run to end; it is asked when POLL has passed since `*asked`. */
-static bool cancelled(cpr_poll *poll, int64_t *asked)
-{
-    const int64_t time = now(CLOCK_MONOTONIC_COARSE); /* a few ns; steps of 4 ms */
-    if (time - *asked < POLL)
-        return false;
-    const int32_t answer = poll();
-    *asked = now(CLOCK_MONOTONIC_COARSE);
-    return answer != 0;
-}
-
-cpr_status cpr_program_run(const void *handle, int32_t n_bases, void *const *bases, void *pool,
-                           cpr_poll *poll, int64_t *nanoseconds)
-{
-    const program *p = handle;
-    CPR_REQUIRE("cpr_program_run", p && bases && n_bases == p->n_bases);
-    int64_t before = nanoseconds ? now(CLOCK_MONOTONIC) : 0, asked = poll ? now(CLOCK_MONOTONIC_COARSE) : 0;
-    for (int64_t i = 0; i < p->n_records; i++) {
-        if (poll && cancelled(poll, &asked))
-            return cpr_fail(CPR_ERR_CANCELLED, "the run was cancelled");
-        const record *r = &p->records[i];
-        cpr_op op = r->op;
-        for (int32_t k = 0; k < op.n_tensors; k++) {
-            const cpr_tensor *t = op.tensor[k];
-            op.data[k] = t ? (char *)bases[t->base] + t->offset : NULL;
-        }
-        op.pool = pool;
-        op.scratch = (char *)bases[0] + p->value_bytes;
-        op.scratch_stride = p->scratch_bytes;
-        const cpr_status status = r->kernel->run(&op);
-        if (status)
-            return status;
-        if (nanoseconds) {
-            const int64_t after = now(CLOCK_MONOTONIC);
-            nanoseconds[i] = after - before;
-            before = after;
-        }
-    }
     return CPR_OK;
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from every_way import LEVELS
+from in_parts import compiled
 from random_codes import quantized
 from random_networks import random_network
 
@@ -34,7 +35,7 @@ def text_of(graph: Graph) -> str:
 
 
 def variants(graph: Graph, x: np.ndarray, first: dict[str, np.ndarray]) -> None:
-    """Assert that threads, instruction set and neighbours change no bit."""
+    """Assert that threads, instruction set, neighbours and parts change no bit."""
     for threads in (2, 3, 8):
         found = compress_tensor.compile(graph, threads=threads).run({"x": x})
 
@@ -51,6 +52,10 @@ def variants(graph: Graph, x: np.ndarray, first: dict[str, np.ndarray]) -> None:
         of_batch = {name: array[row : row + 1] for name, array in first.items()}
 
         assert same_bytes(of_batch, alone), f"row {row} alone\n{text_of(graph)}"
+    for threads in (1, 2):
+        found = compiled(graph, {"x": x}, 1, threads=threads).run({"x": x})
+
+        assert same_bytes(first, found), f"in parts\n{text_of(graph)}"
 
 
 def every_value(graph: Graph, x: np.ndarray) -> None:

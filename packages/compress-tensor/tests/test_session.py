@@ -289,7 +289,7 @@ def test_half_precision_is_computed_in_single(rng):
 
 def test_many_shapes_do_not_pile_up(rng):
     """Plans of past shapes are dropped."""
-    from compress_tensor.engine.session import MOST_PLANS
+    from compress_tensor.engine.stage import MOST_PLANS
 
     session = compile(attention(rng), threads=1)
     for length in range(1, MOST_PLANS + 20):

@@ -133,7 +133,7 @@ def by_kernel(lines: Sequence[Line]) -> list[Line]:
 
 
 def limit_of(record: Record, limits: Limits) -> float:
-    """Return the seconds that the hardware needs at least for a record."""
+    """Return the seconds that the hardware needs at least for a record, all its runs together."""
     views = [view for view in record.operands if view is not None]
     if record.kernel == "gather":
         views = [views[-1], views[-1], *views[1:-1]]  # of the table, what is taken
@@ -143,8 +143,8 @@ def limit_of(record: Record, limits: Limits) -> float:
     if unit is Unit.FP32 and len(views) > 1 and views[1].itemsize == 2:
         unit = Unit.BF16  # a recurrent layer with weights in bfloat16
     if unit is None or unit not in limits.rates:
-        return moved
-    return max(moved, 2 * _macs(record) / limits.rates[unit])
+        return record.runs * moved
+    return record.runs * max(moved, 2 * _macs(record) / limits.rates[unit])
 
 
 def _elements(view: View) -> int:

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 
 from compress_tensor.errors import CompressError, InputError
 from compress_tensor.graph.graph import Graph, Node, Value
 from compress_tensor.graph.infer import infer_node, info_of
 from compress_tensor.graph.rules.registry import Info, NeedsValue
+from compress_tensor.graph.work import bytes_of, macs_of
 
 Shapes = Mapping[str, Sequence[int]]
-_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-# Where the weight is among the inputs of a convolution or matrix product.
-_CONV = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3, "DeformConv": 1}
-_MATMUL = {"MatMul": 0, "MatMulInteger": 0, "QLinearMatMul": 0}
 
 
 @dataclass
@@ -84,7 +80,7 @@ def _walk(graph: Graph, known: Mapping[str, Info], cost: Cost) -> dict[str, Info
     scope.update({name: info_of(array, name) for name, array in graph.constants.items()})
     last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
     last.update({value.name: len(graph.nodes) for value in graph.outputs})
-    alive = {value.name: _bytes(scope.get(value.name)) for value in graph.inputs}
+    alive = {value.name: bytes_of(scope.get(value.name)) for value in graph.inputs}
     live = sum(alive.values())
     for position, node in enumerate(graph.nodes):
         infos = [scope.get(name) if name else None for name in node.inputs]
@@ -98,10 +94,10 @@ def _walk(graph: Graph, known: Mapping[str, Info], cost: Cost) -> dict[str, Info
         for name, info in zip(node.outputs, outputs, strict=False):
             if name and info.shape is not None:
                 scope[name] = info
-                alive[name] = _bytes(info) if info.value is None else 0
+                alive[name] = bytes_of(info) if info.value is None else 0
                 live += alive[name]
         cost.peak_bytes = max(cost.peak_bytes, live)
-        cost.add(node.op, _macs(node, infos, outputs))
+        cost.add(node.op, macs_of(node, infos, outputs))
         for name in {*node.inputs, *node.outputs}:
             if name in alive and last.get(name, -1) <= position:
                 live -= alive.pop(name)
@@ -145,31 +141,3 @@ def _follow(
             cost.add(op, macs)
         cost.peak_bytes = max(cost.peak_bytes, dearest.peak_bytes)
     return outputs
-
-
-def _bytes(info: Info | None) -> int:
-    if info is None or info.shape is None:
-        return 0
-    return prod(info.shape) * info.dtype.numpy.itemsize
-
-
-def _macs(node: Node, infos: Sequence[Info | None], outputs: Sequence[Info]) -> int:
-    """Return the multiply-accumulates of one node; elementwise work does not count."""
-    shapes = [info.shape if info is not None else None for info in infos]
-    out = outputs[0].shape if outputs else None
-    if node.domain or out is None:
-        return 0
-    weight = shapes[_CONV[node.op]] if len(shapes) > _CONV.get(node.op, 99) else None
-    if weight is not None:
-        return prod(out) * prod(weight[1:])
-    if node.op == "ConvTranspose" and shapes[0] is not None and shapes[1] is not None:
-        return prod(shapes[0]) * prod(shapes[1][1:])
-    if node.op in _MATMUL and shapes[0]:
-        return prod(out) * shapes[0][-1]
-    if node.op == "Gemm" and shapes[0] is not None and len(shapes[0]) == 2:
-        return prod(out) * shapes[0][0 if node.attributes.get("transA") else 1]
-    if node.op in _GATES and shapes[0] is not None and shapes[2] is not None:
-        steps = prod(shapes[0][:2])  # sequence length times batch, in either layout
-        directions, rows, hidden = shapes[2]
-        return steps * directions * rows * (shapes[0][2] + hidden)
-    return 0

@@ -9,7 +9,7 @@ from ..forks import Lock
 from ..graph.graph import Array
 from ..native.call import address
 from ..native.library import Pool
-from .program import Program
+from .program import Program, Repeated
 from .run import Plan, Run
 from .watch import Stop
 
@@ -42,7 +42,7 @@ class Bound:
         self._pool = pool
         self._lock = Lock()
         self._run: Run | None = None
-        self._program: Program | None = None
+        self._program: Program | Repeated | None = None
         if plan is not None and plan.single is not None:
             memory = plan.arenas.take(plan.arena_bytes)
             self._run = Run(plan, self.inputs, memory, self.outputs)

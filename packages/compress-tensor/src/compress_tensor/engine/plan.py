@@ -14,7 +14,7 @@ from .lower import LOWERINGS
 from .lowering import HostCall, Lowering, Step, WeightCache
 from .memory import require_memory
 from .options import Options
-from .program import Program, Record, place
+from .program import Program, Record, Repeated, place
 from .run import Arenas, Plan, Planned
 from .specialize import Specialized, without_dead
 from .view import Kind, View
@@ -114,7 +114,7 @@ def _assemble(
     offsets, arena_bytes, bases = place(uses)
     made = sum(buffer.nbytes for buffer in bases if buffer.kind is Kind.OUTPUT)
     require_memory(arena_bytes + made, "a run with inputs of these shapes")
-    steps: list[Program | HostCall] = []
+    steps: list[Program | Repeated | HostCall] = []
     segment: list[Record] = []
     total = arena_bytes
     for item in [*planned, None]:

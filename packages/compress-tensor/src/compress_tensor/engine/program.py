@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from .watch import Stop, cancelled, watch
 class Record:
     """One kernel on views, as planned; ``label`` names the graph nodes that it computes.
 
-    ``wide`` are the operands of an elementwise kernel before their dimensions were collapsed.
+    ``wide`` are the operands of an elementwise kernel before their dimensions were collapsed;
+    ``runs`` is how often it is run in one run of the plan.
     """
 
     kernel: str
@@ -28,6 +29,7 @@ class Record:
     args: tuple[int | float, ...] = ()
     label: str = ""
     wide: tuple[View, ...] = ()
+    runs: int = 1
 
 
 class Program:
@@ -113,6 +115,44 @@ class Program:
         if getattr(self, "handle", None):
             core().cpr_program_destroy(self.handle)
             self.handle = ctypes.c_void_p()
+
+
+class Repeated:
+    """A program that is run over and over along arrays, several runs at a time.
+
+    Args:
+        program: what to run.
+        steps: bytes between what two runs read or write, of each base outside the arena.
+        count: how many runs.
+    """
+
+    def __init__(self, program: Program, steps: Sequence[int], count: int) -> None:
+        self.program = program
+        self.count = count
+        self.records = tuple(replace(record, runs=count) for record in program.records)
+        self._steps = np.array([0, *steps], np.int64)
+        self._run = core().cpr_program_repeat
+
+    def run(
+        self, addresses: ctypes.Array[ctypes.c_int64], pool: Pool | None, stop: Stop | None = None
+    ) -> None:
+        """Do all runs; the arena holds that of a run with one thread for each thread.
+
+        Raises:
+            CancelledError: if ``stop`` was set on the way.
+        """
+        program = self.program
+        given = (program.handle, program.n_bases, addresses, self._steps.ctypes.data, self.count)
+        try:
+            self._run(*given, pool.handle if pool else None, watch(stop))
+        except CancelledError as error:
+            raise cancelled(error) from None
+
+    def profile(self, addresses: ctypes.Array[ctypes.c_int64], pool: Pool | None) -> list[int]:
+        """Return the nanoseconds of each record: those of the first run, as if all took as long."""
+        taken = self.program.profile(addresses, None)
+        threads = pool.threads if pool else 1
+        return [time * self.count // threads for time in taken]
 
 
 def _row(

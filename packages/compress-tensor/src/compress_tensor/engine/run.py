@@ -19,7 +19,7 @@ from ..graph.rules.registry import Info
 from ..native.call import address
 from ..native.library import Pool
 from .lowering import HostCall
-from .program import Program, Record
+from .program import Program, Record, Repeated
 from .view import Buffer, Kind, View, storage_order
 from .watch import Stop
 
@@ -134,7 +134,7 @@ class Plan:
         arenas: memory shared by all plans of a session.
     """
 
-    steps: list[Program | HostCall]
+    steps: list[Program | Repeated | HostCall]
     bases: list[Buffer]
     offsets: dict[int, int]
     arena_bytes: int
@@ -168,7 +168,7 @@ class Plan:
         )
         only = self.steps[0] if len(self.steps) == 1 and direct else None
         #: all there is to run, where it writes every output to an array of its own
-        self.single = only if isinstance(only, Program) else None
+        self.single = None if isinstance(only, HostCall) else only
 
     @staticmethod
     def _array(slot: int, view: View) -> _Made:
@@ -190,10 +190,10 @@ class Plan:
             for step in self.steps:
                 if stop is not None and stop.is_set():
                     raise CancelledError("the run was cancelled")
-                if isinstance(step, Program):
-                    step.run(run.addresses, pool, stop)
-                else:
+                if isinstance(step, HostCall):
                     run.host(step)
+                else:
+                    step.run(run.addresses, pool, stop)
             if self._direct is not None and not run.found:
                 return {name: run.arrays[slot] for name, slot in self._direct}  # type: ignore[misc]
             return {name: run.output(name) for name in self.outputs}
@@ -207,11 +207,11 @@ class Plan:
             run = Run(self, feeds, memory)
             found: list[tuple[Record, int]] = []
             for step in self.steps:
-                if isinstance(step, Program):
+                if isinstance(step, HostCall):
+                    run.host(step)
+                else:
                     times = step.profile(run.addresses, pool)
                     found += zip(step.records, times, strict=True)
-                else:
-                    run.host(step)
             return found
         finally:
             self.arenas.give(memory)

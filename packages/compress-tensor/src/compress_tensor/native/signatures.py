@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-ABI = (2, 0)  #: the compress_core.h this table was written against
+ABI = (2, 1)  #: the compress_core.h this table was written against
 
 I32 = ctypes.c_int32
 I64 = ctypes.c_int64
@@ -26,6 +26,7 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cpr_program_create": (I32, Words, I64, Words, I32, Words, ctypes.POINTER(Handle)),
     "cpr_program_arena_bytes": (Handle, I32, ctypes.POINTER(I64)),
     "cpr_program_run": (Handle, I32, Address, Handle, Address, Words),
+    "cpr_program_repeat": (Handle, I32, Address, Words, I64, Handle, Address),
     "cpr_program_destroy": (Handle,),
     "cpr_peak": (I32, I64, ctypes.POINTER(I64)),
 }
