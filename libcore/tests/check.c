@@ -287,6 +287,8 @@ int main(int argc, char **argv)
     rng r = stream((uint64_t)seed, 0, 0);
     for (long long i = 0; !only && i < fuzz * 100; i++)
         fuzz_words(&r);
+    if (!only || !strcmp(only, "repeat"))
+        failures += !check_repeat(&r, pools[1], 3, cases);
     cpr_pool_destroy(pools[1]);
     printf("%lld cases, %lld failures (seed %lld)\n", done, (long long)failures, seed);
     return failures ? 1 : 0;

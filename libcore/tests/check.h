@@ -104,4 +104,7 @@ void fuzz_mutation(rng *r, test_case *t);
 /* A program of random words. */
 void fuzz_words(rng *r);
 
+/* Runs of a repeated program against one after the other; prints and returns false if they differ. */
+bool check_repeat(rng *r, void *pool, int64_t threads, int64_t cases);
+
 #endif
