@@ -249,6 +249,20 @@ static void add_ends(rng *r, test_case *t, int32_t dtype, const int64_t *bias, c
     add_runs(r, t, OUTPUT, dtype, 4, m->out, 1);
 }
 
+/* Whether weights are finite and no bias is -0, which is said only where it is true. */
+static void add_finite(rng *r, test_case *t)
+{
+    const bool finite = one_in(r, 2);
+    operand *weights = &t->operand[1];
+    t->operand[2].tame = weights->tame = finite;
+    if (finite && weights->dtype == BF16) {
+        weights->bounded = true;
+        weights->low = one_in(r, 2) ? 0x0080 : 0x3f00; /* the smallest normal number; 0.5 */
+        weights->high = 0x4100;                        /* 8 */
+    }
+    arg_int(t, finite);
+}
+
 static void make_conv_f32(rng *r, test_case *t)
 {
     const image m = random_image(r, false);
@@ -261,6 +275,7 @@ static void make_conv_f32(rng *r, test_case *t)
     add_window(t, &m);
     arg_int(t, m.groups);
     add_clip(r, t);
+    add_finite(r, t);
 }
 
 static void make_conv_winograd_f32(rng *r, test_case *t)
@@ -298,6 +313,7 @@ static void make_conv_bf16(rng *r, test_case *t)
     add_window(t, &m);
     arg_int(t, m.groups);
     add_clip(r, t);
+    add_finite(r, t);
 }
 
 static void make_conv_s8(rng *r, test_case *t)

@@ -144,7 +144,7 @@ static void product(const cpr_product_kind *kind, const char *a, int64_t a_step,
     const cpr_block block = {.taps = 1, .kc = k, .rows = pointers, .b = b, .low = -INFINITY, .high = INFINITY,
                              .store = kind->c_bytes == 4 ? CPR_F32 : CPR_BF16, .c = c, .ldc = c_step};
     const uint32_t state = cpr_flush_begin(kind);
-    cpr_product(kind, &block, rows, cpr_block_rows(kind->tiles, rows, (n + CPR_PANEL - 1) / CPR_PANEL), n, NULL);
+    cpr_product(kind, &block, rows, cpr_block_rows(kind->tiles, rows, (n + CPR_PANEL - 1) / CPR_PANEL, 0), n, NULL);
     cpr_flush_end(kind, state);
 }
 

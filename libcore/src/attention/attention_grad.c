@@ -120,7 +120,7 @@ static void product(const job *j, const float *a, int64_t a_step, int64_t rows, 
             pointers[i] = a + (first + i) * a_step;
         const cpr_block block = {.taps = 1, .kc = k, .rows = pointers, .b = b, .low = -INFINITY, .high = INFINITY,
                                  .c = c + first * c_step, .ldc = c_step, .resume = resume};
-        cpr_product(&j->kind, &block, count, cpr_block_rows(j->kind.tiles, count, (n + CPR_PANEL - 1) / CPR_PANEL), n,
+        cpr_product(&j->kind, &block, count, cpr_block_rows(j->kind.tiles, count, (n + CPR_PANEL - 1) / CPR_PANEL, 0), n,
                     NULL);
     }
 }

@@ -87,9 +87,9 @@ const cpr_kernel cpr_k_gemm_bf16 = {"gemm_bf16", check_gemm, run_gemm};
  *           weights packed bf16 [groups, panels, taps, pairs of C / groups, 16, 2] |
  *           bias f32 [groups, panels * 16] or absent | residual as out or absent |
  *           out f32 or bf16 [N, OC, OH, OW] channel stride 1; W, H and N strides free
- * args      the eight of window.h, groups, low, high */
+ * args      the eight of window.h, groups, low, high, finite as of conv_f32 */
 enum { IN, WEIGHTS, CONV_BIAS, CONV_RESIDUAL, OUT };
-enum { GROUPS = CPR_WINDOW_ARGS, LOW, HIGH, N_ARGS };
+enum { GROUPS = CPR_WINDOW_ARGS, LOW, HIGH, FINITE, N_ARGS };
 
 static cpr_status check_conv(const cpr_op *op, int64_t *scratch_bytes)
 {
@@ -135,6 +135,7 @@ static cpr_status run_conv(const cpr_op *op)
         .groups = op->args[GROUPS],
         .panels = op->tensor[WEIGHTS]->dim[1],
         .window = cpr_window_read(op, 0),
+        .finite = op->args[FINITE] != 0,
     };
     cpr_image_run(op, &kind, &block, &product);
     return CPR_OK;

@@ -49,6 +49,8 @@ static inline __attribute__((always_inline)) void store(const cpr_block *p, int 
         _mm256_maskstore_ps((float *)p->c + at, columns, c);
         return;
     }
+    if (p->zeros)
+        c = _mm256_add_ps(c, _mm256_setzero_ps());
     if (p->residual && p->store == CPR_F32)
         c = _mm256_add_ps(c, _mm256_maskload_ps((const float *)p->residual + r, columns));
     else if (p->residual)

@@ -125,6 +125,8 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
             b += 32;
         }
     }
+    if (p->zeros && !p->more)
+        EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_setzero_ps());
     /* All of the residual before the first store: no load waits for a store that it might alias. */
     if (added && p->store == CPR_BF16 && p->n == 16 * NP)
         EACH_PANEL EACH_ROW acc[i][j] = plus_whole(p, i, j, acc[i][j]);

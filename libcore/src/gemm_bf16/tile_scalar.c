@@ -39,6 +39,8 @@ static void tile_rows(int m, const cpr_block *p)
                 ((float *)p->c)[at] = c;
                 continue;
             }
+            if (p->zeros)
+                c += 0.0f;
             if (p->residual && p->store == CPR_F32)
                 c = flushed(c + flushed(((const float *)p->residual)[r]));
             else if (p->residual)

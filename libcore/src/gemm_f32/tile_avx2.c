@@ -50,6 +50,8 @@ static inline __attribute__((always_inline)) void tile(const int MR, const cpr_b
                 _mm256_maskstore_ps((float *)p->c + i * p->ldc + 8 * j, columns, c);
                 continue;
             }
+            if (p->zeros)
+                c = _mm256_add_ps(c, _mm256_setzero_ps());
             if (p->residual)
                 c = _mm256_add_ps(c, _mm256_maskload_ps((const float *)p->residual + i * p->ldr + 8 * j, columns));
             c = _mm256_min_ps(high, _mm256_max_ps(low, c)); /* NaN passes: second operand */

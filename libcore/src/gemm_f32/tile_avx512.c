@@ -59,6 +59,8 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
             step(MR, NP, acc, a, k, b, panel);
     }
 
+    if (p->zeros && !p->more)
+        EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_setzero_ps());
     /* All of the residual before the first store: no load waits for a store that it might alias. */
     if (added)
         EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(

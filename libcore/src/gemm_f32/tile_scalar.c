@@ -20,6 +20,8 @@ static void tile_rows(int m, const cpr_block *p)
                 ((float *)p->c)[i * p->ldc + j] = c;
                 continue;
             }
+            if (p->zeros)
+                c += 0.0f;
             if (p->residual)
                 c += ((const float *)p->residual)[i * p->ldr + j];
             c = p->low > c ? p->low : c; /* NaN passes */

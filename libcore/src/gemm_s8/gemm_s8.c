@@ -158,6 +158,7 @@ static cpr_status run_conv(const cpr_op *op)
         .panels = op->tensor[WEIGHTS]->dim[1],
         .window = cpr_window_read(op, 0),
         .padding = (unsigned char)op->args[PADDING],
+        .finite = true,
     };
     cpr_image_run(op, &kind, &block, &product);
     return CPR_OK;

@@ -80,6 +80,7 @@ typedef struct {
     int64_t columns, column_units;
     bool staged;              /* rows collide and are copied */
     bool even;                /* all output pixels are evenly spaced */
+    int64_t line;             /* output pixels of a line whose taps may be left out together; or 0 */
 } job;
 
 /* Element offset of output pixel p of a tensor with N, C, H, W logical dims. */
@@ -101,7 +102,7 @@ static void do_pixels(const job *j, int64_t pixel, int64_t n, int64_t column, in
     const cpr_image_product *p = j->p;
     const cpr_tensor *out = p->out;
     const int64_t oc = out->dim[1] / p->groups, panel = cpr_panel_bytes(j->kind, j->l.taps, j->l.kc);
-    const int64_t block_rows = cpr_block_rows(j->kind->tiles, n, (columns + CPR_PANEL - 1) / CPR_PANEL);
+    const int64_t block_rows = cpr_block_rows(j->kind->tiles, n, (columns + CPR_PANEL - 1) / CPR_PANEL, j->line);
     const char **rows = (const char **)scratch, *zeros = scratch + j->l.zeros_at;
     for (int64_t g = 0; g < p->groups; g++) {
         const char *x = (const char *)p->in_data + g * (p->in->dim[1] / p->groups) * j->kind->a_bytes;
@@ -119,6 +120,7 @@ static void do_pixels(const job *j, int64_t pixel, int64_t n, int64_t column, in
         part.taps = j->l.taps;
         part.kc = j->l.kc;
         part.rows = (const void *const *)rows;
+        part.zeros = p->finite && p->padding == 0 ? zeros : NULL;
         part.b = (const char *)p->weights + (g * p->panels + column / CPR_PANEL) * panel;
         part.start = p->start ? (const char *)p->start_data + s0 * 4 : NULL;
         part.scale = p->scale ? p->scale + s0 : NULL;
@@ -167,6 +169,8 @@ static void cut(job *j, int64_t threads)
     if (per_thread >= 2 * CPR_MAX_ROWS || oc < 64 * threads) {
         const int64_t parts = (per_thread + j->pixels - 1) / j->pixels;
         j->pixels = (per_thread + parts - 1) / parts;
+        const int64_t lines = j->line ? (j->pixels + j->line - 1) / j->line * j->line : 0;
+        j->pixels = lines && lines <= j->l.pixels ? lines : j->pixels;
     } else {
         j->columns = ((oc + threads - 1) / threads + 63) / 64 * 64;
         j->column_units = (oc + j->columns - 1) / j->columns;
@@ -182,6 +186,12 @@ void cpr_image_run(const cpr_op *op, const cpr_product_kind *kind, const cpr_blo
         return;
     j.l = plan(&p->window, p->groups, in, out, kind->a_bytes, kind->k_unit);
     j.pixels = j.l.pixels;
+    /* Blocks of one line each: those at the upper and lower side have taps that read padding only. */
+    const int64_t line = out->dim[3], below = (out->dim[2] - 1) * p->window.stride_h + p->window.kernel_h - p->window.pad_h;
+    if (p->finite && p->padding == 0 && line <= CPR_MAX_ROWS && (p->window.pad_h > 0 || below > in->dim[2])) {
+        j.line = line;
+        j.pixels -= j.pixels % line;
+    }
     j.staged = kind->floats && j.l.bytes > j.l.stage_at;
     j.even = evenly_spaced(out) && (!p->residual || evenly_spaced(p->residual));
     cpr_pool *pool = cpr_product_pool(op->pool, kind, j.n_pixels, j.l.taps * j.l.kc, out->dim[1]);

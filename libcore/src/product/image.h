@@ -15,6 +15,7 @@ typedef struct {
     int64_t groups, panels;
     cpr_window window;
     unsigned char padding; /* the byte that padding reads */
+    bool finite;           /* all weights, and start is nowhere -0: padding of zeros adds nothing */
 } cpr_image_product;
 
 /* Whether channels have stride 1. */

@@ -46,7 +46,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
         part.c = (char *)part.c + (batch * c->stride[0] + row * c->stride[1] + column) * j->kind->c_bytes;
         part.ldc = c->stride[1];
         const int64_t panels = (n_columns + CPR_PANEL - 1) / CPR_PANEL;
-        cpr_product(j->kind, &part, n_rows, cpr_block_rows(j->kind->tiles, n_rows, panels), n_columns, stage);
+        cpr_product(j->kind, &part, n_rows, cpr_block_rows(j->kind->tiles, n_rows, panels, 0), n_columns, stage);
     }
     cpr_flush_end(j->kind, state);
 }

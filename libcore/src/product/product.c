@@ -55,11 +55,33 @@ int64_t cpr_panel_bytes(const cpr_product_kind *kind, int64_t taps, int64_t kc)
     return taps * ((kc + kind->k_unit - 1) / kind->k_unit * kind->k_unit) * CPR_PANEL * kind->b_bytes;
 }
 
-int64_t cpr_block_rows(const cpr_tiles *tiles, int64_t m, int64_t panels)
+int64_t cpr_block_rows(const cpr_tiles *tiles, int64_t m, int64_t panels, int64_t line)
 {
     const int64_t most = tiles->max_rows[choose_panels(tiles, panels, m)];
+    if (line <= most && 2 * line >= most)
+        return line;
     const int64_t blocks = (m + most - 1) / most;
     return blocks > 0 ? (m + blocks - 1) / blocks : 1;
+}
+
+/* Whether a tap reads nothing but padding. */
+static bool reads_zeros(const cpr_block *p, int64_t rows, int64_t tap)
+{
+    for (int64_t i = 0; i < rows; i++)
+        if (p->rows[tap * rows + i] != p->zeros)
+            return false;
+    return true;
+}
+
+/* Leave out the first and the last taps that read nothing but padding. */
+static void trim(cpr_block *p, int64_t rows, int64_t tap_bytes)
+{
+    while (p->taps > 0 && reads_zeros(p, rows, p->taps - 1))
+        p->taps--;
+    for (; p->taps > 0 && reads_zeros(p, rows, 0); p->taps--) {
+        p->rows += rows;
+        p->b = (const char *)p->b + tap_bytes;
+    }
 }
 
 /* B comes from main memory where the weights of a network do not fit into L3.  The blocks of rows
@@ -89,6 +111,8 @@ static void do_tiles(const cpr_product_kind *kind, const cpr_block *block, int64
                 part.residual = (const char *)block->residual + (i * block->ldr + j) * kind->c_bytes;
             part.c = (char *)block->c + (i * block->ldc + j) * kind->c_bytes;
             part.n = n - j < panels * CPR_PANEL ? n - j : panels * CPR_PANEL;
+            if (part.zeros)
+                trim(&part, rows, block->panel / block->taps);
             kind->tiles->tile[panels][rows](&part);
         }
         j += panels * CPR_PANEL;

@@ -33,6 +33,8 @@ typedef struct {
     bool resume;             /* float: the sums so far lie in C (start is in them) */
     bool more;               /* float: store the sums only; a later block of k goes on */
     const void *const *rows; /* [taps][rows of the tile] */
+    const void *zeros;       /* where rows of padding point, if taps that read nothing else may be left out: no
+                              * float sum is then -0, which adding zeros changes; or NULL */
     const void *b;           /* first panel */
     const void *after;       /* B of the product to come, if it has this size; or NULL */
     const char *ahead;       /* B of a later tile, which is fetched meanwhile: ahead_step bytes */
@@ -83,8 +85,9 @@ cpr_pool *cpr_product_pool(cpr_pool *pool, const cpr_product_kind *kind, int64_t
 /* Bytes of one panel. */
 int64_t cpr_panel_bytes(const cpr_product_kind *kind, int64_t taps, int64_t kc);
 
-/* Rows per block when m rows are cut into blocks as equal as possible. */
-int64_t cpr_block_rows(const cpr_tiles *tiles, int64_t m, int64_t panels);
+/* Rows per block when m rows are cut into blocks: `line` of them, if that is neither 0 nor too
+ * few or many for a tile, else as equal as possible. */
+int64_t cpr_block_rows(const cpr_tiles *tiles, int64_t m, int64_t panels, int64_t line);
 
 /* Compute m rows times n columns.  block->rows holds, for each block of block_rows rows (the
  * last may have fewer), its [taps][rows of the block] pointers, one block after the other.

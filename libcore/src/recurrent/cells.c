@@ -141,7 +141,7 @@ static void multiply_panels(void *context, int64_t begin, int64_t end, int32_t w
             .c = t->y + first * t->y_step + begin * CPR_PANEL,
             .ldc = t->y_step,
         };
-        cpr_product(kind, &block, m, cpr_block_rows(kind->tiles, m, end - begin), (end - begin) * CPR_PANEL, NULL);
+        cpr_product(kind, &block, m, cpr_block_rows(kind->tiles, m, end - begin, 0), (end - begin) * CPR_PANEL, NULL);
     }
     cpr_flush_end(kind, state);
 }

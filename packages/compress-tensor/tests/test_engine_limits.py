@@ -6,12 +6,14 @@ import time
 
 import numpy as np
 import pytest
+from every_way import LEVELS
 
 import compress_tensor
 from compress_tensor import DType, Graph, Node, ShapeError, Value
 from compress_tensor.engine import memory
 from compress_tensor.engine.lowering import FAILED
 from compress_tensor.graph.interpret import interpret
+from compress_tensor.native import library
 
 F = np.float32
 
@@ -114,3 +116,29 @@ def test_branches_must_fit() -> None:
     )
     with pytest.raises(ShapeError, match="If 'choice'"):
         compress_tensor.compile(graph_of(node, {"c": np.array(True)})).run({"x": np.ones(3, F)})
+
+
+@pytest.mark.usefixtures("best_isa")
+@pytest.mark.parametrize("weight", [np.inf, -np.inf, np.nan, 3e38, 1.0])
+@pytest.mark.parametrize("size", [3, 7, 8, 14, 15])
+def test_padding_times_weights_that_are_not_finite(weight: float, size: int) -> None:
+    """Zeros of padding count where zero times a weight is NaN, and the bytes are the same."""
+    rng = np.random.default_rng(size)
+    kernel = rng.standard_normal((33, 16, 3, 3)).astype(F)
+    kernel[5, 2, 0, 1] = kernel[6, 2, 2, 1] = weight
+    constants = {"w": kernel, "b": np.full(33, -0.0, F)}
+    node = Node("Conv", ["x", "w", "b"], ["y"], {"pads": [1, 1, 1, 1]})
+    graph = graph_of(node, constants)
+    x = rng.standard_normal((3, 16, size, size)).astype(F)
+    x[1] = np.where(x[1] > 0, 1e-45, -0.0)
+    with np.errstate(invalid="ignore"):
+        expected = interpret(graph, {"x": x})["y"]
+    found = compress_tensor.compile(graph, threads=1).run({"x": x})["y"]
+
+    assert np.array_equal(np.isfinite(expected), np.isfinite(found))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    for level in LEVELS:
+        library.limit_isa(level)
+        again = compress_tensor.compile(graph, threads=2).run({"x": x})["y"]
+
+        assert again.tobytes() == found.tobytes()

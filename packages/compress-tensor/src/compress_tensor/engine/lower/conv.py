@@ -96,6 +96,7 @@ def conv(ctx: Lowering, node: Node) -> None:
         _half_depthwise(ctx, node, w, done)
         done.finish(ctx)
         return
+    finite = is_finite(ctx.value(node.inputs[1])) and (bias is not None or not bias_name)
     half = halves.is_half(ctx, node)
     if half:
         out = half_products.target(ctx, done.output, done.residual, last=True)
@@ -104,7 +105,7 @@ def conv(ctx: Lowering, node: Node) -> None:
     if out.size:
         if half:
             rows = bias_rows(ctx, bias_name, done.bias, groups)
-            _half(ctx, node, w, groups, rows, done, out)
+            _half(ctx, node, w, groups, rows, finite, done, out)
         elif depthwise:
             x, rows = ctx.view(node.inputs[0]), bias_rows(ctx, bias_name, done.bias, 0)
             _depthwise(ctx, node.inputs[1], image(x), w, rows, done, image(out))
@@ -115,7 +116,7 @@ def conv(ctx: Lowering, node: Node) -> None:
                 _winograd(ctx, x, node.inputs[1], w, tile, rows, done, image(out))
             else:
                 packed = packed_kernel(ctx, node.inputs[1], groups)
-                dense(ctx, x, packed, w, groups, rows, done, image(out))
+                dense(ctx, x, packed, w, groups, rows, finite, done, image(out))
     done.finish(ctx)
 
 
@@ -205,6 +206,7 @@ def _half(
     w: Window,
     groups: int,
     bias: View | None,
+    finite: bool,
     done: Epilogue,
     out: View,
 ) -> None:
@@ -217,7 +219,7 @@ def _half(
         x = image(halves.operand(ctx, node.inputs[0], last=True))
     packed = half_products.packed_kernel(ctx, node.inputs[1], groups, x.shape[1] // groups)
     residual = None if added is None else image(added)
-    _products(ctx, "bf16", x, packed, w, groups, bias, residual, done, image(out))
+    _products(ctx, "bf16", x, packed, w, groups, bias, residual, finite, done, image(out))
 
 
 def _framed_half(ctx: Lowering, x: View, w: Window) -> tuple[View, Window]:
@@ -228,6 +230,12 @@ def _framed_half(ctx: Lowering, x: View, w: Window) -> tuple[View, Window]:
     frame = ctx.temp(shape, DType.BFLOAT16, channels_last)
     ctx.emit("frame_bf16", [x, frame], [top, left])
     return frame, Window(w.kernel, w.strides, (0, 0, 0, 0), w.dilations)
+
+
+def is_finite(kernel: Array | None) -> bool:
+    """Whether weights are known and finite, in bfloat16 too: zeros times them are zeros."""
+    most = 1e38
+    return kernel is not None and kernel.size > 0 and -most < kernel.min() <= kernel.max() < most
 
 
 def in_channels_last(ctx: Lowering, view: View) -> View:
@@ -281,14 +289,27 @@ def dense(
     w: Window,
     groups: int,
     bias: View | None,
+    finite: bool,
     done: Epilogue,
     out: View,
 ) -> None:
-    """Emit a convolution of images as a product or through window pointers."""
+    """Emit a convolution of images as a product or through window pointers.
+
+    Args:
+        ctx: the plan so far.
+        x: the image.
+        packed: the kernel.
+        w: the window.
+        groups: as of Conv.
+        bias: padded to whole panels, by group.
+        finite: whether all weights are and the bias is a constant, which `pad_bias` made.
+        done: what the kernel does besides.
+        out: the image to write.
+    """
     residual = _residual(ctx, done)
     if x.shape[1] <= FEW_CHANNELS and groups == 1 and not is_plain(w, groups):
         x, w = _written_padding(ctx, x, w)
-    _products(ctx, "f32", x, packed, w, groups, bias, residual, done, out)
+    _products(ctx, "f32", x, packed, w, groups, bias, residual, finite, done, out)
 
 
 def _products(
@@ -300,6 +321,7 @@ def _products(
     groups: int,
     bias: View | None,
     residual: View | None,
+    finite: bool,
     done: Epilogue,
     out: View,
 ) -> None:
@@ -316,7 +338,7 @@ def _products(
             operands = [flat[0], packed, one, added, flat[1]]
             ctx.emit(f"gemm_{kind}", operands, [done.low, done.high])
             return
-    args = [*w.words(), groups, done.low, done.high]
+    args = [*w.words(), groups, done.low, done.high, int(finite)]
     ctx.emit(f"conv_{kind}", [x, packed, bias, residual, out], args)
 
 

@@ -11,7 +11,16 @@ from ...graph.graph import Array, Attribute, Node
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View, channels_last
-from .conv import Window, bias_rows, dense, image, in_channels_last, pack_kernel, packed_view
+from .conv import (
+    Window,
+    bias_rows,
+    dense,
+    image,
+    in_channels_last,
+    is_finite,
+    pack_kernel,
+    packed_view,
+)
 from .epilogue import absorb
 from .matrix import floats
 
@@ -39,6 +48,7 @@ def conv_transpose(ctx: Lowering, node: Node) -> None:
     out = image(ctx.output(done.output, channels_last, View.is_channels_last))
     source = in_channels_last(ctx, image(x))
     rows = bias_rows(ctx, "", done.bias, groups)
+    finite = is_finite(ctx.value(node.inputs[1]))
     for phase_h in range(strides[0]):
         for phase_w in range(strides[1]):
             phases = (phase_h, phase_w)
@@ -59,7 +69,7 @@ def conv_transpose(ctx: Lowering, node: Node) -> None:
                 target.shape[3] + lengths[1] - 1 - reach[1] - source.shape[3],
             )
             w = Window(lengths, (1, 1), (*reach, *past), (1, 1))
-            dense(ctx, source, packed, w, groups, rows, done, target)
+            dense(ctx, source, packed, w, groups, rows, finite, done, target)
     done.finish(ctx)
 
 

@@ -43,10 +43,10 @@ def packed_matrix(ctx: Lowering, b: View) -> View:
 
 
 def pad_bias(bias: Array, groups: int = 1) -> Array:
-    """Return a bias as [groups, panels * 16], zeros past each group's channels."""
+    """Return a bias as [groups, panels * 16], zeros past each group's channels, no -0."""
     rows = np.ascontiguousarray(bias, np.float32).reshape(groups, -1)
     padded = np.zeros((groups, panels(rows.shape[1]) * PANEL), np.float32)
-    padded[:, : rows.shape[1]] = rows
+    padded[:, : rows.shape[1]] = rows + np.float32(0)
     return padded
 
 
