@@ -21,7 +21,7 @@ cpr_product_kind cpr_f32_kind(void)
 
 /* gemm_f32: C[b] = clip(A[b] * B[b] + bias + residual[b])
  * operands  A [batch, m, k] k-stride 1 | B packed [batch or 1, panels, k, 16] contiguous |
- *           bias [panels * 16] or absent | residual [batch, m, n] n-stride 1 or absent |
+ *           bias [panels * 16] or absent | residual [batch, m, n] n-stride 1, may be C itself, or absent |
  *           C [batch, m, n] n-stride 1
  * args      low, high (floats) */
 enum { A, B, BIAS, RESIDUAL, C };
@@ -71,7 +71,7 @@ const cpr_kernel cpr_k_gemm_f32 = {"gemm_f32", check_gemm, run_gemm};
  * operands  in [N, C, H, W] channel stride 1 |
  *           weights packed [groups, panels, kernel_h * kernel_w * C / groups, 16] contiguous,
  *           k ordered kernel row, kernel column, channel |
- *           bias [groups, panels * 16] or absent | residual as out or absent |
+ *           bias [groups, panels * 16] or absent | residual as out, may be out itself, or absent |
  *           out [N, OC, OH, OW] channel stride 1; W, H and N strides free
  * args      the eight of window.h, groups, low, high, whether all weights are finite and no bias
  *           is -0: sums are then never -0 */

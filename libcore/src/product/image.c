@@ -192,7 +192,7 @@ void cpr_image_run(const cpr_op *op, const cpr_product_kind *kind, const cpr_blo
         j.line = line;
         j.pixels -= j.pixels % line;
     }
-    j.staged = kind->floats && j.l.bytes > j.l.stage_at;
+    j.staged = kind->floats && j.l.bytes > j.l.stage_at && p->residual_data != p->out_data;
     j.even = evenly_spaced(out) && (!p->residual || evenly_spaced(p->residual));
     cpr_pool *pool = cpr_product_pool(op->pool, kind, j.n_pixels, j.l.taps * j.l.kc, out->dim[1]);
     cut(&j, cpr_pool_threads(pool));

@@ -69,7 +69,8 @@ void cpr_matrix_product(const cpr_op *op, const cpr_product_kind *kind, const cp
     if (batch == 0 || m == 0 || n == 0)
         return;
     job j = {.op = op, .kind = kind, .block = block, .a = a, .c = c, .residual = residual, .a_data = a_data, .b_data = b_data};
-    j.staged = kind->floats && cpr_stage_bytes(a->stride[1] * kind->a_bytes, a->dim[2], kind->a_bytes);
+    j.staged = kind->floats && block->residual != block->c &&
+               cpr_stage_bytes(a->stride[1] * kind->a_bytes, a->dim[2], kind->a_bytes);
     j.b_step = b_batches > 1 ? b_panels * cpr_panel_bytes(kind, 1, a->dim[2]) : 0;
     const int64_t row = a->dim[2] * kind->a_bytes;
     const int64_t most = row * CPR_ROW_CHUNK <= ROWS ? CPR_ROW_CHUNK : CPR_ROW_CHUNK / 2;

@@ -101,7 +101,9 @@ def conv(ctx: Lowering, node: Node) -> None:
     if half:
         out = half_products.target(ctx, done.output, done.residual, last=True)
     else:
-        out = ctx.output(done.output, channels_last, View.is_channels_last)
+        tile = _winograd_tile(ctx, node, w, groups)
+        over = [done.residual] if done.residual and not tile and not _collides(size[1]) else []
+        out = ctx.output(done.output, channels_last, View.is_channels_last, over)
     if out.size:
         if half:
             rows = bias_rows(ctx, bias_name, done.bias, groups)
@@ -111,13 +113,20 @@ def conv(ctx: Lowering, node: Node) -> None:
             _depthwise(ctx, node.inputs[1], image(x), w, rows, done, image(out))
         else:
             x, rows = image(ctx.view(node.inputs[0])), bias_rows(ctx, bias_name, done.bias, groups)
-            tile = _winograd_tile(ctx, node, w, groups)
             if tile:
                 _winograd(ctx, x, node.inputs[1], w, tile, rows, done, image(out))
             else:
                 packed = packed_kernel(ctx, node.inputs[1], groups)
                 dense(ctx, x, packed, w, groups, rows, finite, done, image(out))
     done.finish(ctx)
+
+
+def _collides(channels: int) -> bool:
+    """Whether pixels of so many floats share sets of the cache (libcore's product.c).
+
+    Sums of parts of such rows are kept in the result, which must not be what is added to them.
+    """
+    return channels * 4 % 4096 == 0
 
 
 def _winograd_tile(ctx: Lowering, node: Node, w: Window, groups: int) -> int:
