@@ -49,8 +49,8 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         const float *a[14];
         EACH_ROW a[i] = p->rows[t * MR + i];
         int64_t k = 0;
-        for (; NP == 1 && k + 4 <= kc; k += 4, b += 4 * CPR_PANEL) /* more than 14 pointers: reload them less */
-            _Pragma("GCC unroll 4") for (int u = 0; u < 4; u++) step(MR, NP, acc, a, k + u, b + u * CPR_PANEL, panel);
+        for (; NP == 1 && k + 8 <= kc; k += 8, b += 8 * CPR_PANEL) /* more than 14 pointers: reload them less */
+            _Pragma("GCC unroll 8") for (int u = 0; u < 8; u++) step(MR, NP, acc, a, k + u, b + u * CPR_PANEL, panel);
         for (; NP > 1 && ahead_step && k < kc; k++, b += CPR_PANEL, ahead += ahead_step) {
             _mm_prefetch(ahead, _MM_HINT_T1);
             step(MR, NP, acc, a, k, b, panel);

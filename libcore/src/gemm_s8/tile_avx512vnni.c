@@ -112,6 +112,20 @@ static inline __attribute__((always_inline)) void store_codes(const int MR, cons
     }
 }
 
+/* One quad of k. */
+static inline __attribute__((always_inline)) void step(const int MR, const int NP, __m512i acc[14][4], const uint8_t *const *a,
+                                                       int64_t k, const int8_t *b, int64_t panel)
+{
+    __m512i bk[4];
+    EACH_PANEL bk[j] = _mm512_loadu_si512(b + j * panel);
+    EACH_ROW {
+        int32_t quad;
+        __builtin_memcpy(&quad, a[i] + k, sizeof quad);
+        const __m512i ak = _mm512_set1_epi32(quad);
+        EACH_PANEL DOT(acc[i][j], ak, bk[j]);
+    }
+}
+
 static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_block *p)
 {
     __m512i acc[14][4];
@@ -128,15 +142,10 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         const uint8_t *a[14];
         EACH_ROW a[i] = p->rows[t * MR + i];
         int64_t k = 0;
+        for (; NP == 1 && !ahead_step && k + 16 <= kc; k += 16, b += 4 * 64) /* more than 14 pointers: reload them less */
+            _Pragma("GCC unroll 4") for (int u = 0; u < 4; u++) step(MR, NP, acc, a, k + 4 * u, b + 64 * u, panel);
         for (; k + 4 <= kc; k += 4, b += 64) {
-            __m512i bk[4];
-            EACH_PANEL bk[j] = _mm512_loadu_si512(b + j * panel);
-            EACH_ROW {
-                int32_t quad;
-                __builtin_memcpy(&quad, a[i] + k, sizeof quad);
-                const __m512i ak = _mm512_set1_epi32(quad);
-                EACH_PANEL DOT(acc[i][j], ak, bk[j]);
-            }
+            step(MR, NP, acc, a, k, b, panel);
             _mm_prefetch(ahead, _MM_HINT_T1);
             ahead += ahead_step;
         }
