@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from compress_tensor import compile  # noqa: A004
 from compress_tensor.backend.reference.registry import REFERENCES
 from compress_tensor.codec import decode, is_packed, wrap
 from compress_tensor.dtype import DType
+from compress_tensor.engine import split
 from compress_tensor.graph.flow import FLOW
 from compress_tensor.graph.graph import Array, Graph
 from compress_tensor.graph.infer import infer
@@ -177,11 +179,19 @@ def compiled_with_parameters(graph: Graph, feeds: dict[str, Array]) -> dict[str,
     return compile(graph, threads=1).run(given)
 
 
+def compiled_in_parts(graph: Graph, feeds: dict[str, Array]) -> dict[str, Array]:
+    """Run in the engine, row by row where no row has to do with another."""
+    parts = mock.patch.object(split, "_parts", lambda rows, *_: [1] if rows > 1 else [])
+    with parts, mock.patch.object(split, "_pays", return_value=True):
+        return compiled_with_parameters(graph, feeds)
+
+
 #: every way of running a graph, each held to all cases
 RUNS: dict[str, Run] = {
     "interpreter": inferred,
     "engine": compiled,
     "engine, parameters constant": compiled_with_parameters,
+    "engine, in parts": compiled_in_parts,
 }
 #: the engine computes float16 in float32 and rounds once, ONNX's expectation after each operator:
 #: two units in the last place, as its runner allows bfloat16
