@@ -96,7 +96,8 @@ def conv(ctx: Lowering, node: Node) -> None:
         _half_depthwise(ctx, node, w, done)
         done.finish(ctx)
         return
-    finite = is_finite(ctx.value(node.inputs[1])) and (bias is not None or not bias_name)
+    plain_bias = bias is not None or not bias_name
+    finite = any(w.pads) and plain_bias and is_finite(ctx.value(node.inputs[1]))
     half = halves.is_half(ctx, node)
     if half:
         out = half_products.target(ctx, done.output, done.residual, last=True)
