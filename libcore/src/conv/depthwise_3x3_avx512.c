@@ -1,93 +1,20 @@
-/* depthwise_3x3_avx512.c - depthwise 3 x 3: 16 channels, the weights in registers, 4 pixels that
- * share the columns between them (AVX-512).
+/* depthwise_3x3_avx512.c - depthwise 3 x 3, 16 channels at a time (AVX-512).
  *
  * Registers: 9 weights + 4 sums + 9 columns of one line (stride 2) = 22 of 32.
  */
 #include <immintrin.h>
+#include <stdint.h>
 
-#include "conv/depthwise_f32.h"
+typedef __m512 vec;
+typedef __mmask16 mask;
+#define NAME cpr_depthwise_f32_3x3_avx512
+#define WIDTH 16
+#define lanes_of(left) ((left) >= 16 ? (mask)0xffff : (mask)((1u << (left)) - 1))
+#define load(lanes, from) _mm512_maskz_loadu_ps(lanes, from)
+#define store(to, left, lanes, x) _mm512_mask_storeu_ps(to, lanes, x)
+#define zero() _mm512_setzero_ps()
+#define every(x) _mm512_set1_ps(x)
+#define fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define bounded(low, high, x) _mm512_min_ps(high, _mm512_max_ps(low, x))
 
-enum { GROUP = 4 };
-
-#define EACH_PIXEL _Pragma("GCC unroll 4") for (int i = 0; i < N; i++)
-#define EACH_TAP _Pragma("GCC unroll 3") for (int kw = 0; kw < 3; kw++)
-
-typedef struct {
-    __m512 w[3][3], start, low, high;
-    __mmask16 lanes;
-} block;
-
-/* N pixels whose windows lie inside the lines; from[k] is the first column of line k. */
-static inline __attribute__((always_inline)) void inside(const int N, const int S, const block *b, const char *const *from,
-                                                         const int64_t *step, float *out, int64_t ldc)
-{
-    __m512 sum[GROUP];
-    EACH_PIXEL sum[i] = b->start;
-    _Pragma("GCC unroll 3") for (int k = 0; k < 3; k++) {
-        __m512 x[2 * GROUP + 1];
-        _Pragma("GCC unroll 9") for (int i = 0; i < (N - 1) * S + 3; i++)
-            x[i] = _mm512_maskz_loadu_ps(b->lanes, from[k] + i * step[k]);
-        EACH_PIXEL EACH_TAP sum[i] = _mm512_fmadd_ps(x[i * S + kw], b->w[k][kw], sum[i]);
-    }
-    EACH_PIXEL {
-        sum[i] = _mm512_min_ps(b->high, _mm512_max_ps(b->low, sum[i]));
-        _mm512_mask_storeu_ps(out + i * ldc, b->lanes, sum[i]);
-    }
-}
-
-/* One pixel at a side of the image. */
-static void beside(const block *b, const cpr_depthwise_line *line, const char *const *from, const int64_t *step,
-                   const char *padding, int64_t x, float *out)
-{
-    __m512 sum = b->start;
-    for (int k = 0; k < 3; k++)
-        EACH_TAP {
-            const bool on = x + kw >= 0 && x + kw < line->width;
-            const char *at = on ? from[k] + (x + kw) * step[k] : padding;
-            sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(b->lanes, at), b->w[k][kw], sum);
-        }
-    _mm512_mask_storeu_ps(out, b->lanes, _mm512_min_ps(b->high, _mm512_max_ps(b->low, sum)));
-}
-
-static inline __attribute__((always_inline)) void do_line(const int S, const block *b, const cpr_depthwise_line *line,
-                                                          int64_t c)
-{
-    const char *from[3], *at[3], *padding = line->padding + c * (int64_t)sizeof(float);
-    int64_t step[3];
-    for (int k = 0; k < 3; k++) {
-        from[k] = line->line[k] ? line->line[k] + c * (int64_t)sizeof(float) : padding;
-        step[k] = line->line[k] ? line->step : 0;
-    }
-    const int64_t ldc = line->ldc / (int64_t)sizeof(float);
-    float *out = (float *)line->out + c;
-    for (int64_t i = 0; i < line->n;) {
-        const int64_t x = line->first + i * S;
-        for (int k = 0; k < 3; k++)
-            at[k] = from[k] + x * step[k];
-        if (x >= 0 && x + (GROUP - 1) * S + 3 <= line->width && i + GROUP <= line->n) {
-            inside(GROUP, S, b, at, step, out + i * ldc, ldc);
-            i += GROUP;
-        } else {
-            beside(b, line, from, step, padding, x, out + i * ldc);
-            i++;
-        }
-    }
-}
-
-void cpr_depthwise_f32_3x3_avx512(int64_t channels, const cpr_depthwise_line *lines, int64_t n, const float *w,
-                                  const float *bias, float low, float high)
-{
-    block b = {.low = _mm512_set1_ps(low), .high = _mm512_set1_ps(high)};
-    for (int64_t c = 0; c < channels; c += 16) {
-        b.lanes = channels - c >= 16 ? 0xffff : (__mmask16)((1u << (channels - c)) - 1);
-        b.start = bias ? _mm512_maskz_loadu_ps(b.lanes, bias + c) : _mm512_setzero_ps();
-        for (int k = 0; k < 3; k++)
-            EACH_TAP b.w[k][kw] = _mm512_maskz_loadu_ps(b.lanes, w + (3 * k + kw) * channels + c);
-        for (int64_t i = 0; i < n; i++) {
-            if (lines[i].stride == 1)
-                do_line(1, &b, &lines[i], c);
-            else
-                do_line(2, &b, &lines[i], c);
-        }
-    }
-}
+#include "conv/depthwise_3x3_loops.h"

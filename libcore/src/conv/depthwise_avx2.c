@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "conv/depthwise_f32.h"
+#include "vector/ymm.h"
 
 #define EACH_PIXEL _Pragma("GCC unroll 4") for (int i = 0; i < N; i++)
 
@@ -10,10 +11,9 @@ static inline __attribute__((always_inline)) void pixels(const int N, int64_t ch
                                                          float low, float high, float *out, int64_t ldc)
 {
     const __m256 lowest = _mm256_set1_ps(low), highest = _mm256_set1_ps(high);
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     for (int64_t c = 0; c < channels; c += 8) {
         const int64_t left = channels - c;
-        const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? (int)left : 8), lane);
+        const __m256i lanes = cpr_lanes(left);
         const __m256 start = bias ? _mm256_maskload_ps(bias + c, lanes) : _mm256_setzero_ps();
         __m256 sum[4];
         EACH_PIXEL sum[i] = start;
@@ -23,7 +23,7 @@ static inline __attribute__((always_inline)) void pixels(const int N, int64_t ch
         }
         EACH_PIXEL {
             sum[i] = _mm256_min_ps(highest, _mm256_max_ps(lowest, sum[i]));
-            _mm256_maskstore_ps(out + i * ldc + c, lanes, sum[i]);
+            cpr_store_lanes(out + i * ldc + c, left, sum[i]);
         }
     }
 }

@@ -83,7 +83,8 @@ static void work_3x3(void *context, int64_t begin, int64_t end, int32_t worker)
         const int64_t n = end - first < LINES ? end - first : LINES;
         for (int64_t i = 0; i < n; i++)
             lines[i] = cpr_depthwise_line_at(&j->window, in, out, op->data[IN], op->data[OUT], zeros, sizeof(float), first + i);
-        cpr_depthwise_f32_3x3_avx512(in->dim[1], lines, n, op->data[WEIGHTS], bias, j->low, j->high);
+        cpr_depthwise_f32_3x3 *kernel = cpr_isa() >= CPR_AVX512 ? cpr_depthwise_f32_3x3_avx512 : cpr_depthwise_f32_3x3_avx2;
+        kernel(in->dim[1], lines, n, op->data[WEIGHTS], bias, j->low, j->high);
     }
 }
 #endif
@@ -109,7 +110,7 @@ static cpr_status run(const cpr_op *op)
     j.high = (float)cpr_arg_float(op, HIGH);
     cpr_task *task = work;
 #if defined(__x86_64__)
-    if (cpr_isa() >= CPR_AVX512 && cpr_depthwise_is_3x3(&j.window))
+    if (cpr_isa() >= CPR_AVX2 && cpr_depthwise_is_3x3(&j.window))
         task = work_3x3;
 #endif
     /* About 20 multiply-adds a nanosecond. */

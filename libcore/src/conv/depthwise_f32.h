@@ -12,10 +12,10 @@ enum { CPR_DEPTHWISE_PIXELS = 4 };
 typedef void cpr_depthwise_f32(int64_t n, int64_t channels, int64_t taps, const float *const *rows, const float *w,
                                const float *bias, float low, float high, float *out, int64_t ldc);
 
-/* n lines of a 3 x 3 window. */
-void cpr_depthwise_f32_3x3_avx512(int64_t channels, const cpr_depthwise_line *lines, int64_t n, const float *w,
-                                  const float *bias, float low, float high);
-
+/* The same for n lines of a 3 x 3 window. */
+typedef void cpr_depthwise_f32_3x3(int64_t channels, const cpr_depthwise_line *lines, int64_t n, const float *w,
+                                   const float *bias, float low, float high);
 cpr_depthwise_f32 cpr_depthwise_f32_scalar, cpr_depthwise_f32_avx2, cpr_depthwise_f32_avx512;
+cpr_depthwise_f32_3x3 cpr_depthwise_f32_3x3_avx2, cpr_depthwise_f32_3x3_avx512;
 
 #endif

@@ -92,7 +92,10 @@ static void work_3x3(void *context, int64_t begin, int64_t end, int32_t worker)
         const int64_t n = end - first < LINES ? end - first : LINES;
         for (int64_t i = 0; i < n; i++)
             lines[i] = cpr_depthwise_line_at(&j->window, in, out, op->data[IN], op->data[OUT], padding, 1, first + i);
-        cpr_depthwise_s8_3x3_avx512vnni(&j->layer, lines, n);
+        if (cpr_isa() >= CPR_AVX512VNNI)
+            cpr_depthwise_s8_3x3_avx512vnni(&j->layer, lines, n);
+        else
+            cpr_depthwise_s8_3x3_avx2(&j->layer, lines, n);
     }
 }
 #endif
@@ -127,7 +130,7 @@ static cpr_status run(const cpr_op *op)
     };
     cpr_task *task = work;
 #if defined(__x86_64__)
-    if (cpr_isa() >= CPR_AVX512VNNI && cpr_depthwise_is_3x3(&j.window))
+    if (cpr_isa() >= CPR_AVX2 && cpr_depthwise_is_3x3(&j.window))
         task = work_3x3;
 #endif
     /* About 50 multiply-adds a nanosecond. */

@@ -26,9 +26,10 @@ typedef struct {
 typedef void cpr_depthwise_s8(const cpr_depthwise_s8_layer *layer, int64_t n, const uint8_t *const *rows, uint8_t *out,
                               int64_t ldc);
 
-/* n lines of a 3 x 3 window. */
-void cpr_depthwise_s8_3x3_avx512vnni(const cpr_depthwise_s8_layer *layer, const cpr_depthwise_line *lines, int64_t n);
+/* The same for n lines of a 3 x 3 window. */
+typedef void cpr_depthwise_s8_3x3(const cpr_depthwise_s8_layer *layer, const cpr_depthwise_line *lines, int64_t n);
 
 cpr_depthwise_s8 cpr_depthwise_s8_scalar, cpr_depthwise_s8_avx2, cpr_depthwise_s8_avx512, cpr_depthwise_s8_avx512vnni;
+cpr_depthwise_s8_3x3 cpr_depthwise_s8_3x3_avx2, cpr_depthwise_s8_3x3_avx512vnni;
 
 #endif

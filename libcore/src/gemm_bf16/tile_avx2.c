@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include "gemm_bf16/gemm_bf16.h"
+#include "vector/ymm.h"
 
 #define EACH_ROW _Pragma("GCC unroll 4") for (int i = 0; i < MR; i++)
 #define EACH_HALF _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++)
@@ -43,21 +44,19 @@ static __attribute__((noinline)) __m256 residual_of(const uint16_t *from, int64_
 static inline __attribute__((always_inline)) void store(const cpr_block *p, int i, int j, __m256 c)
 {
     const int64_t left = p->n - 8 * j, at = i * p->ldc + 8 * j, r = i * p->ldr + 8 * j;
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i columns = _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? (int)left : 8), lane);
     if (p->more) {
-        _mm256_maskstore_ps((float *)p->c + at, columns, c);
+        cpr_store_lanes((float *)p->c + at, left, c);
         return;
     }
     if (p->zeros)
         c = _mm256_add_ps(c, _mm256_setzero_ps());
     if (p->residual && p->store == CPR_F32)
-        c = _mm256_add_ps(c, _mm256_maskload_ps((const float *)p->residual + r, columns));
+        c = _mm256_add_ps(c, _mm256_maskload_ps((const float *)p->residual + r, cpr_lanes(left)));
     else if (p->residual)
         c = _mm256_add_ps(c, residual_of((const uint16_t *)p->residual + r, left));
     c = _mm256_min_ps(_mm256_set1_ps(p->high), _mm256_max_ps(_mm256_set1_ps(p->low), c)); /* NaN passes */
     if (p->store == CPR_F32) {
-        _mm256_maskstore_ps((float *)p->c + at, columns, c);
+        cpr_store_lanes((float *)p->c + at, left, c);
         return;
     }
     int32_t codes[8];
@@ -70,9 +69,7 @@ static inline __attribute__((always_inline)) __m256 first(const cpr_block *p, in
 {
     if (!p->resume)
         return p->start ? _mm256_loadu_ps((const float *)p->start + 8 * j) : _mm256_setzero_ps();
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i columns = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)p->n - 8 * j), lane);
-    return _mm256_maskload_ps((const float *)p->c + i * p->ldc + 8 * j, columns);
+    return _mm256_maskload_ps((const float *)p->c + i * p->ldc + 8 * j, cpr_lanes(p->n - 8 * j));
 }
 
 static inline __attribute__((always_inline)) void tile(const int MR, const cpr_block *p)

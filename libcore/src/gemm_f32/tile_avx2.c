@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "gemm_f32/gemm_f32.h"
+#include "vector/ymm.h"
 
 #define EACH_ROW _Pragma("GCC unroll 6") for (int i = 0; i < MR; i++)
 #define EACH_HALF _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++)
@@ -17,12 +18,12 @@ static inline __attribute__((always_inline)) void tile(const int MR, const cpr_b
         const __m256 start = p->start ? _mm256_loadu_ps((const float *)p->start + 8 * j) : _mm256_setzero_ps();
         EACH_ROW acc[i][j] = start;
     }
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     if (p->resume)
-        EACH_HALF {
-            const __m256i columns = _mm256_cmpgt_epi32(_mm256_set1_epi32(p->n < 16 ? (int)p->n - 8 * j : 8), lane);
-            EACH_ROW acc[i][j] = _mm256_maskload_ps((const float *)p->c + i * p->ldc + 8 * j, columns);
-        }
+        EACH_HALF EACH_ROW acc[i][j] = _mm256_maskload_ps((const float *)p->c + i * p->ldc + 8 * j, cpr_lanes(p->n - 8 * j));
+
+    const bool added = p->residual && !p->more;
+    if (added) /* it comes from far away: fetched while the sums are made */
+        EACH_ROW _mm_prefetch((const char *)((const float *)p->residual + i * p->ldr), _MM_HINT_T0);
 
     const float *b = p->b;
     for (int64_t t = 0; t < taps; t++) {
@@ -38,26 +39,17 @@ static inline __attribute__((always_inline)) void tile(const int MR, const cpr_b
         }
     }
 
-    const __m256 low = _mm256_set1_ps(p->low), high = _mm256_set1_ps(p->high);
-    EACH_HALF {
-        const int64_t left = p->n - 8 * j;
-        if (left <= 0)
-            return;
-        const __m256i columns = _mm256_cmpgt_epi32(_mm256_set1_epi32(left < 8 ? (int)left : 8), lane);
-        EACH_ROW {
-            __m256 c = acc[i][j];
-            if (p->more) {
-                _mm256_maskstore_ps((float *)p->c + i * p->ldc + 8 * j, columns, c);
-                continue;
-            }
-            if (p->zeros)
-                c = _mm256_add_ps(c, _mm256_setzero_ps());
-            if (p->residual)
-                c = _mm256_add_ps(c, _mm256_maskload_ps((const float *)p->residual + i * p->ldr + 8 * j, columns));
-            c = _mm256_min_ps(high, _mm256_max_ps(low, c)); /* NaN passes: second operand */
-            _mm256_maskstore_ps((float *)p->c + i * p->ldc + 8 * j, columns, c);
-        }
+    if (p->zeros && !p->more)
+        EACH_HALF EACH_ROW acc[i][j] = _mm256_add_ps(acc[i][j], _mm256_setzero_ps());
+    /* All of the residual before the first store: no load waits for a store that it might alias. */
+    if (added)
+        EACH_HALF EACH_ROW acc[i][j] = _mm256_add_ps(
+            acc[i][j], _mm256_maskload_ps((const float *)p->residual + i * p->ldr + 8 * j, cpr_lanes(p->n - 8 * j)));
+    if (!p->more) {
+        const __m256 low = _mm256_set1_ps(p->low), high = _mm256_set1_ps(p->high);
+        EACH_HALF EACH_ROW acc[i][j] = _mm256_min_ps(high, _mm256_max_ps(low, acc[i][j])); /* NaN passes: second operand */
     }
+    EACH_HALF EACH_ROW cpr_store_lanes((float *)p->c + i * p->ldc + 8 * j, p->n - 8 * j, acc[i][j]);
 }
 
 #define TILE(rows) \

@@ -5,18 +5,14 @@
 #include <immintrin.h>
 
 #include "grad/outer_loops.h"
+#include "vector/ymm.h"
 
 #define EACH_ROW _Pragma("GCC unroll 6") for (int i = 0; i < MR; i++)
 
-static __m256i mask_of(int64_t n)
-{
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n > 8 ? 8 : n < 0 ? 0 : (int)n), lane);
-}
-
 static inline __attribute__((always_inline)) void block(const int MR, const cpr_outer *p, int64_t row, int64_t column)
 {
-    const __m256i low = mask_of(p->columns - column), high = mask_of(p->columns - column - 8);
+    const int64_t left = p->columns - column;
+    const __m256i low = cpr_lanes(left), high = cpr_lanes(left - 8);
     float *out = p->out + row * p->ld + column;
     __m256 acc[6][2];
     EACH_ROW
@@ -38,8 +34,8 @@ static inline __attribute__((always_inline)) void block(const int MR, const cpr_
     }
     EACH_ROW
     {
-        _mm256_maskstore_ps(out + i * p->ld, low, acc[i][0]);
-        _mm256_maskstore_ps(out + i * p->ld + 8, high, acc[i][1]);
+        cpr_store_lanes(out + i * p->ld, left, acc[i][0]);
+        cpr_store_lanes(out + i * p->ld + 8, left - 8, acc[i][1]);
     }
 }
 

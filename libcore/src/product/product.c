@@ -98,22 +98,28 @@ static void do_tiles(const cpr_product_kind *kind, const cpr_block *block, int64
         const char *next = left > panels ? (const char *)block->b + (j / CPR_PANEL + panels) * block->panel : block->after;
         const bool fetch = next && blocks > 1 && panels * block->panel <= kind->ahead;
         const int64_t step = fetch ? (panels * CPR_PANEL * 4 + blocks - 1) / blocks : 0;
+        cpr_block part = *block;
+        part.b = (const char *)block->b + j / CPR_PANEL * block->panel;
+        part.start = block->start ? (const char *)block->start + j * 4 : NULL;
+        part.scale = block->scale ? block->scale + j : NULL;
+        part.n = n - j < panels * CPR_PANEL ? n - j : panels * CPR_PANEL;
+        part.ahead = step ? next : part.b;
+        part.ahead_step = step;
+        part.residual = block->residual ? (const char *)block->residual + j * kind->c_bytes : NULL;
+        part.c = (char *)block->c + j * kind->c_bytes;
         for (int64_t i = 0; i < m; i += block_rows) {
             const int64_t rows = m - i < block_rows ? m - i : block_rows;
-            cpr_block part = *block;
-            part.rows += i * block->taps;
-            part.b = (const char *)part.b + j / CPR_PANEL * block->panel;
-            part.ahead = step ? next + i / block_rows * steps * step : part.b;
-            part.ahead_step = step;
-            part.start = block->start ? (const char *)block->start + j * 4 : NULL;
-            part.scale = block->scale ? block->scale + j : NULL;
-            if (block->residual)
-                part.residual = (const char *)block->residual + (i * block->ldr + j) * kind->c_bytes;
-            part.c = (char *)block->c + (i * block->ldc + j) * kind->c_bytes;
-            part.n = n - j < panels * CPR_PANEL ? n - j : panels * CPR_PANEL;
-            if (part.zeros)
-                trim(&part, rows, block->panel / block->taps);
-            kind->tiles->tile[panels][rows](&part);
+            if (part.zeros) {
+                cpr_block inside = part;
+                trim(&inside, rows, block->panel / block->taps);
+                kind->tiles->tile[panels][rows](&inside);
+            } else {
+                kind->tiles->tile[panels][rows](&part);
+            }
+            part.rows += rows * block->taps;
+            part.ahead += step ? steps * step : 0;
+            part.residual = part.residual ? (const char *)part.residual + rows * block->ldr * kind->c_bytes : NULL;
+            part.c = (char *)part.c + rows * block->ldc * kind->c_bytes;
         }
         j += panels * CPR_PANEL;
     }
