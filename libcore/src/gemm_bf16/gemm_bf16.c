@@ -6,7 +6,7 @@
 
 cpr_product_kind cpr_bf16_kind(int32_t store)
 {
-    cpr_product_kind kind = {&cpr_bf16_tiles_scalar, 2, 2, cpr_dtype_bytes(store), 2, store == CPR_F32, false, 5 << 16, 1};
+    cpr_product_kind kind = {&cpr_bf16_tiles_scalar, 2, 2, cpr_dtype_bytes(store), 2, store == CPR_F32, false, 5 << 16, 1, 0};
 #if defined(__x86_64__)
     const int32_t isa = cpr_isa();
     kind.flush = isa >= CPR_AVX2;

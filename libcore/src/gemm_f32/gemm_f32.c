@@ -6,7 +6,7 @@
 
 cpr_product_kind cpr_f32_kind(void)
 {
-    cpr_product_kind kind = {&cpr_f32_tiles_scalar, sizeof(float), sizeof(float), sizeof(float), 1, true, false, 0, 1};
+    cpr_product_kind kind = {&cpr_f32_tiles_scalar, sizeof(float), sizeof(float), sizeof(float), 1, true, false, 0, 1, 0};
 #if defined(__x86_64__)
     if (cpr_isa() >= CPR_AVX512) {
         kind.tiles = &cpr_f32_tiles_avx512;
@@ -14,6 +14,7 @@ cpr_product_kind cpr_f32_kind(void)
     } else if (cpr_isa() >= CPR_AVX2) {
         kind.tiles = &cpr_f32_tiles_avx2;
         kind.speed = 25;
+        kind.most = 1 << 15; /* L1: above, a panel at a time stays there for all rows */
     }
 #endif
     return kind;

@@ -1,4 +1,4 @@
-/* tile_avx2.c - float32 tiles of up to 6 rows x 1 panel (two ymm registers) for AVX2 + FMA.
+/* tile_avx2.c - float32 tiles of up to 6 rows x 4 panels (each two ymm registers) for AVX2 + FMA.
  *
  * Registers: 6 x 2 accumulators + 2 of B + 1 broadcast of A = 15 of 16.
  */
@@ -10,22 +10,23 @@
 #define EACH_ROW _Pragma("GCC unroll 6") for (int i = 0; i < MR; i++)
 #define EACH_HALF _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++)
 
-static inline __attribute__((always_inline)) void tile(const int MR, const cpr_block *p)
+/* One panel, `column` columns from the first one on. */
+static inline __attribute__((always_inline)) void one_panel(const int MR, const cpr_block *p, const float *b, int64_t column)
 {
     __m256 acc[6][2];
-    const int64_t taps = p->taps, kc = p->kc;
+    const int64_t taps = p->taps, kc = p->kc, n = p->n - column;
+    float *c = (float *)p->c + column;
     EACH_HALF {
-        const __m256 start = p->start ? _mm256_loadu_ps((const float *)p->start + 8 * j) : _mm256_setzero_ps();
+        const __m256 start = p->start ? _mm256_loadu_ps((const float *)p->start + column + 8 * j) : _mm256_setzero_ps();
         EACH_ROW acc[i][j] = start;
     }
     if (p->resume)
-        EACH_HALF EACH_ROW acc[i][j] = _mm256_maskload_ps((const float *)p->c + i * p->ldc + 8 * j, cpr_lanes(p->n - 8 * j));
+        EACH_HALF EACH_ROW acc[i][j] = _mm256_maskload_ps(c + i * p->ldc + 8 * j, cpr_lanes(n - 8 * j));
 
-    const bool added = p->residual && !p->more;
-    if (added) /* it comes from far away: fetched while the sums are made */
-        EACH_ROW _mm_prefetch((const char *)((const float *)p->residual + i * p->ldr), _MM_HINT_T0);
+    const float *residual = p->residual && !p->more ? (const float *)p->residual + column : NULL;
+    if (residual) /* it comes from far away: fetched while the sums are made */
+        EACH_ROW _mm_prefetch((const char *)(residual + i * p->ldr), _MM_HINT_T0);
 
-    const float *b = p->b;
     for (int64_t t = 0; t < taps; t++) {
         const float *a[6];
         EACH_ROW a[i] = p->rows[t * MR + i];
@@ -42,21 +43,37 @@ static inline __attribute__((always_inline)) void tile(const int MR, const cpr_b
     if (p->zeros && !p->more)
         EACH_HALF EACH_ROW acc[i][j] = _mm256_add_ps(acc[i][j], _mm256_setzero_ps());
     /* All of the residual before the first store: no load waits for a store that it might alias. */
-    if (added)
-        EACH_HALF EACH_ROW acc[i][j] = _mm256_add_ps(
-            acc[i][j], _mm256_maskload_ps((const float *)p->residual + i * p->ldr + 8 * j, cpr_lanes(p->n - 8 * j)));
+    if (residual)
+        EACH_HALF EACH_ROW acc[i][j] =
+            _mm256_add_ps(acc[i][j], _mm256_maskload_ps(residual + i * p->ldr + 8 * j, cpr_lanes(n - 8 * j)));
     if (!p->more) {
         const __m256 low = _mm256_set1_ps(p->low), high = _mm256_set1_ps(p->high);
         EACH_HALF EACH_ROW acc[i][j] = _mm256_min_ps(high, _mm256_max_ps(low, acc[i][j])); /* NaN passes: second operand */
     }
-    EACH_HALF EACH_ROW cpr_store_lanes((float *)p->c + i * p->ldc + 8 * j, p->n - 8 * j, acc[i][j]);
+    if (n >= CPR_PANEL)
+        EACH_ROW EACH_HALF _mm256_storeu_ps(c + i * p->ldc + 8 * j, acc[i][j]);
+    else
+        EACH_ROW EACH_HALF cpr_store_lanes(c + i * p->ldc + 8 * j, n - 8 * j, acc[i][j]);
 }
 
-#define TILE(rows) \
-    static void tile_##rows##x1(const cpr_block *p) { tile(rows, p); }
-TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+/* Panels take turns, where they are small (cpr_product_kind.most): rows of A stay in L1, and those of C are written as far as the tile goes. */
+static inline __attribute__((always_inline)) void tile(const int MR, int64_t panels, const cpr_block *p)
+{
+    for (int64_t j = 0; j < panels; j++)
+        one_panel(MR, p, (const float *)((const char *)p->b + j * p->panel), CPR_PANEL * j);
+}
+
+#define TILE(rows, panels) \
+    static void tile_##rows##x##panels(const cpr_block *p) { tile(rows, panels, p); }
+#define SIX(panels) \
+    TILE(1, panels) TILE(2, panels) TILE(3, panels) TILE(4, panels) TILE(5, panels) TILE(6, panels)
+SIX(1)
+SIX(2)
+SIX(4)
+
+#define NAMES(p) {NULL, tile_1x##p, tile_2x##p, tile_3x##p, tile_4x##p, tile_5x##p, tile_6x##p}
 
 const cpr_tiles cpr_f32_tiles_avx2 = {
-    .max_rows = {0, 6},
-    .tile = {[1] = {NULL, tile_1x1, tile_2x1, tile_3x1, tile_4x1, tile_5x1, tile_6x1}},
+    .max_rows = {0, 6, 6, 0, 6},
+    .tile = {[1] = NAMES(1), [2] = NAMES(2), [4] = NAMES(4)},
 };

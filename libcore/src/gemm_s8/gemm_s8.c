@@ -6,7 +6,7 @@
 
 cpr_product_kind cpr_s8_kind(int32_t store)
 {
-    cpr_product_kind kind = {&cpr_s8_tiles_scalar, 1, 1, cpr_dtype_bytes(store), 4, false, false, 1 << 17, 1};
+    cpr_product_kind kind = {&cpr_s8_tiles_scalar, 1, 1, cpr_dtype_bytes(store), 4, false, false, 1 << 17, 1, 0};
 #if defined(__x86_64__)
     const int32_t isa = cpr_isa();
     if (isa >= CPR_AVX512VNNI) {

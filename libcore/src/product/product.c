@@ -94,7 +94,9 @@ static void do_tiles(const cpr_product_kind *kind, const cpr_block *block, int64
     const int64_t blocks = (m + block_rows - 1) / block_rows, steps = block->panel / (CPR_PANEL * 4);
     for (int64_t j = 0; j < n;) {
         const int64_t left = (n - j + CPR_PANEL - 1) / CPR_PANEL;
-        const int64_t panels = choose_panels(kind->tiles, left, block_rows);
+        int64_t panels = choose_panels(kind->tiles, left, block_rows);
+        while (kind->most && panels > 1 && panels * block->panel > kind->most)
+            panels /= 2;
         const char *next = left > panels ? (const char *)block->b + (j / CPR_PANEL + panels) * block->panel : block->after;
         const bool fetch = next && blocks > 1 && panels * block->panel <= kind->ahead;
         const int64_t step = fetch ? (panels * CPR_PANEL * 4 + blocks - 1) / blocks : 0;

@@ -72,6 +72,7 @@ typedef struct {
     bool flush;               /* subnormal numbers are taken for zeros */
     int64_t ahead;            /* bytes of later columns' B that tiles fetch into L2 meanwhile, at most */
     int64_t speed;            /* about how many multiply-adds a nanosecond */
+    int64_t most;             /* bytes of B of a tile of several panels, where they take turns; or 0 */
 } cpr_product_kind;
 
 /* Let this thread take subnormal numbers for zeros if the kind asks for it; returns what

@@ -3,32 +3,34 @@
 
 #include "vector/walk.h"
 
-static void core(const void *context, int64_t n, char *const *data, uint32_t scalars)
+void cpr_lut_scalar(const uint8_t *table, int64_t n, const uint8_t *x, uint8_t *y)
 {
-    (void)scalars;
-    const uint8_t *table = context, *x = (const uint8_t *)data[0];
-    uint8_t *y = (uint8_t *)data[1];
     for (int64_t i = 0; i < n; i++)
         y[i] = table[x[i]];
 }
 
-#if defined(__x86_64__)
-static void core_vbmi(const void *context, int64_t n, char *const *data, uint32_t scalars)
+static cpr_lut *chosen(void)
 {
-    (void)scalars;
-    cpr_lut_avx512vbmi(context, n, (const uint8_t *)data[0], (uint8_t *)data[1]);
+#if defined(__x86_64__)
+    if (cpr_has_vbmi())
+        return cpr_lut_avx512vbmi;
+    if (cpr_isa() >= CPR_AVX2)
+        return cpr_lut_avx2;
+#endif
+    return cpr_lut_scalar;
 }
 
-static cpr_core *chosen(void)
+typedef struct {
+    cpr_lut *look_up;
+    const uint8_t *table;
+} job;
+
+static void core(const void *context, int64_t n, char *const *data, uint32_t scalars)
 {
-    return cpr_has_vbmi() ? core_vbmi : core;
+    (void)scalars;
+    const job *j = context;
+    j->look_up(j->table, n, (const uint8_t *)data[0], (uint8_t *)data[1]);
 }
-#else
-static cpr_core *chosen(void)
-{
-    return core;
-}
-#endif
 
 static cpr_status check_lut_u8(const cpr_op *op, int64_t *scratch_bytes)
 {
@@ -46,7 +48,8 @@ static cpr_status run_lut_u8(const cpr_op *op)
 {
     const cpr_tensor *tensors[] = {op->tensor[0], op->tensor[2]};
     void *data[] = {op->data[0], op->data[2]};
-    cpr_walk(op->pool, 2, tensors, data, &(cpr_elementwise){chosen(), op->data[1], 0, CPR_GRAIN_CHEAP});
+    const job j = {chosen(), op->data[1]};
+    cpr_walk(op->pool, 2, tensors, data, &(cpr_elementwise){core, &j, 0, CPR_GRAIN_CHEAP});
     return CPR_OK;
 }
 

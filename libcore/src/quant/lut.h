@@ -4,7 +4,9 @@
 
 #include "base/base.h"
 
-/* y[i] = table[x[i]] for dense x and y, which may be the same memory; needs cpr_has_vbmi(). */
-void cpr_lut_avx512vbmi(const uint8_t *table, int64_t n, const uint8_t *x, uint8_t *y);
+/* y[i] = table[x[i]] for dense x and y, which may be the same memory. */
+typedef void cpr_lut(const uint8_t *table, int64_t n, const uint8_t *x, uint8_t *y);
+
+cpr_lut cpr_lut_scalar, cpr_lut_avx2, cpr_lut_avx512vbmi; /* the last needs cpr_has_vbmi() */
 
 #endif
