@@ -40,6 +40,7 @@ ISA_FLAGS = {
     "avx512vbmi": [*AVX512, "-mavx512vbmi"],
     "avx512vnni": [*AVX512, "-mavx512vnni"],
     "avx512bf16": [*AVX512, "-mavx512vnni", "-mavx512bf16"],
+    "amx": [*AVX512, "-mavx512vnni", "-mavx512bf16"],  # its own instructions are in assembly
 }
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 

@@ -57,7 +57,7 @@ CPR_API uint32_t cpr_abi_version(void);
 /* Text of the last error on this thread; "" if none.  Valid until the next call. */
 CPR_API const char *cpr_last_error(void);
 
-/* Instruction set in use: 0 scalar, 1 avx2, 2 avx512, 3 avx512vnni, 4 avx512bf16. */
+/* Instruction set in use: 0 scalar, 1 avx2, 2 avx512, 3 avx512vnni, 4 avx512bf16, 5 amx. */
 CPR_API cpr_status cpr_get_isa(int32_t *isa);
 
 /* Use at most this instruction set from now on, in the whole process. */

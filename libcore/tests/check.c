@@ -157,6 +157,15 @@ static bool same(const test_case *t, memory *m, bool after, bool first, const ch
     return true;
 }
 
+/* Whether bfloat16 takes part: AMX alone adds its products in an order of its own. */
+static bool has_halves(const test_case *t)
+{
+    for (int32_t i = 0; i < t->n; i++)
+        if (t->operand[i].role != ABSENT && t->operand[i].dtype == BF16)
+            return true;
+    return false;
+}
+
 static bool check_case(rng *r, const test_case *t)
 {
     memory m = {0};
@@ -185,7 +194,7 @@ static bool check_case(rng *r, const test_case *t)
     }
     int32_t best;
     bool good = true;
-    cpr_limit_isa(4);
+    cpr_limit_isa(AMX);
     cpr_get_isa(&best);
     cpr_status expected = CPR_OK;
     for (int32_t variant = 0; good && variant < 4 * (best + 1); variant++) {
@@ -201,9 +210,9 @@ static bool check_case(rng *r, const test_case *t)
             printf("%s: status %d (%s) on %s\n", t->kernel, status, cpr_last_error(), how);
             good = false;
         } else
-            good = status || same(t, &m, after, variant == 0, how);
+            good = status || same(t, &m, after, variant == 0 || (variant == 4 * AMX && has_halves(t)), how);
     }
-    cpr_limit_isa(4);
+    cpr_limit_isa(AMX);
     if (good && expected != CPR_OK) {
         printf("%s: refused: %s\n", t->kernel, cpr_last_error());
         good = false;

@@ -18,6 +18,8 @@ enum {
     U32 = 12, U64 = 13, BF16 = 16
 };
 
+enum { AMX = 5 /* the highest instruction set */ };
+
 enum { MAX_ARGS = 64, AREA = 1 << 20 /* bytes that an operand may span */ };
 
 typedef struct {

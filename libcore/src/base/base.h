@@ -26,7 +26,7 @@ cpr_status cpr_fail(cpr_status status, const char *format, ...) __attribute__((f
 
 /* ---- instruction sets -------------------------------------------------------------- */
 
-enum { CPR_SCALAR = 0, CPR_AVX2 = 1, CPR_AVX512 = 2, CPR_AVX512VNNI = 3, CPR_AVX512BF16 = 4 };
+enum { CPR_SCALAR = 0, CPR_AVX2 = 1, CPR_AVX512 = 2, CPR_AVX512VNNI = 3, CPR_AVX512BF16 = 4, CPR_AMX = 5 };
 
 /* The instruction set to use now: detected (CPUID and XGETBV), then limited. */
 int32_t cpr_isa(void);

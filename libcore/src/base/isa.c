@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* Whether the operating system saves these register states (XCR0 bits). */
 static bool system_saves(uint64_t states)
@@ -15,6 +17,21 @@ static bool system_saves(uint64_t states)
     uint32_t low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return ((((uint64_t)high << 32) | low) & states) == states;
+}
+
+/* Whether there are tile registers, products of bytes and bfloat16 in them, and leave to use them. */
+static bool has_amx(void)
+{
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    uint32_t a, b, c, d;
+    const uint32_t needed = 1u << 22 | 1u << 24 | 1u << 25; /* bf16, tile, int8 */
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & needed) != needed || !system_saves(0x600e6))
+        return false;
+#if defined(__linux__)
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    return false;
+#endif
 }
 
 static int32_t detect(void)
@@ -36,7 +53,7 @@ static int32_t detect(void)
         return CPR_AVX512;
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & (1u << 5)))
         return CPR_AVX512VNNI;
-    return CPR_AVX512BF16;
+    return has_amx() ? CPR_AMX : CPR_AVX512BF16;
 }
 #else
 static int32_t detect(void)
@@ -83,7 +100,7 @@ cpr_status cpr_get_isa(int32_t *isa)
 
 cpr_status cpr_limit_isa(int32_t isa)
 {
-    CPR_REQUIRE("cpr_limit_isa", isa >= CPR_SCALAR && isa <= CPR_AVX512BF16);
+    CPR_REQUIRE("cpr_limit_isa", isa >= CPR_SCALAR && isa <= CPR_AMX);
     const int32_t best = detect();
     atomic_store(&in_use, isa < best ? isa : best);
     return CPR_OK;

@@ -6,13 +6,27 @@
 
 cpr_product_kind cpr_bf16_kind(int32_t store)
 {
-    cpr_product_kind kind = {&cpr_bf16_tiles_scalar, 2, 2, cpr_dtype_bytes(store), 2, store == CPR_F32, false, 5 << 16, 1, 0};
+    cpr_product_kind kind = {
+        .tiles = &cpr_bf16_tiles_scalar,
+        .a_bytes = 2,
+        .b_bytes = 2,
+        .c_bytes = cpr_dtype_bytes(store),
+        .k_unit = 2,
+        .floats = store == CPR_F32,
+        .ahead = 5 << 16,
+        .speed = 1,
+    };
 #if defined(__x86_64__)
     const int32_t isa = cpr_isa();
     kind.flush = isa >= CPR_AVX2;
     if (isa >= CPR_AVX512BF16) {
         kind.tiles = &cpr_bf16_tiles_avx512bf16;
         kind.speed = 100;
+        if (isa >= CPR_AMX) { /* other sums: by k alone, not by how many rows there are */
+            kind.wide = cpr_bf16_wide_amx;
+            kind.wide_k = 8;
+            kind.speed = 300;
+        }
     } else if (isa >= CPR_AVX512) {
         kind.tiles = &cpr_bf16_tiles_avx512;
         kind.speed = 45;

@@ -11,6 +11,10 @@
  * included: it takes subnormal numbers for zeros of their sign and gives such zeros back.  All
  * tiles do so throughout, so the bytes are the same on every instruction set; where there is no
  * VDPBF16PS a product takes longer than one of float32.
+ *
+ * AMX alone adds in another order (wide_amx.c), and is used for every product of 8 of k or more
+ * where the processor has it: there VDPBF16PS is no faster than a float32 product.  Its bytes
+ * depend neither on batch, rows nor threads, but are not those of other processors.
  */
 #ifndef CPR_GEMM_BF16_H
 #define CPR_GEMM_BF16_H
@@ -18,6 +22,8 @@
 #include "product/product.h"
 
 extern const cpr_tiles cpr_bf16_tiles_scalar, cpr_bf16_tiles_avx2, cpr_bf16_tiles_avx512, cpr_bf16_tiles_avx512bf16;
+
+cpr_wide cpr_bf16_wide_amx;
 
 /* bfloat16 with the tiles of the instruction set in use; C is float32 or bfloat16. */
 cpr_product_kind cpr_bf16_kind(int32_t store);

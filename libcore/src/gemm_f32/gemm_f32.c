@@ -6,7 +6,15 @@
 
 cpr_product_kind cpr_f32_kind(void)
 {
-    cpr_product_kind kind = {&cpr_f32_tiles_scalar, sizeof(float), sizeof(float), sizeof(float), 1, true, false, 0, 1, 0};
+    cpr_product_kind kind = {
+        .tiles = &cpr_f32_tiles_scalar,
+        .a_bytes = sizeof(float),
+        .b_bytes = sizeof(float),
+        .c_bytes = sizeof(float),
+        .k_unit = 1,
+        .floats = true,
+        .speed = 1,
+    };
 #if defined(__x86_64__)
     if (cpr_isa() >= CPR_AVX512) {
         kind.tiles = &cpr_f32_tiles_avx512;

@@ -6,12 +6,26 @@
 
 cpr_product_kind cpr_s8_kind(int32_t store)
 {
-    cpr_product_kind kind = {&cpr_s8_tiles_scalar, 1, 1, cpr_dtype_bytes(store), 4, false, false, 1 << 17, 1, 0};
+    cpr_product_kind kind = {
+        .tiles = &cpr_s8_tiles_scalar,
+        .a_bytes = 1,
+        .b_bytes = 1,
+        .c_bytes = cpr_dtype_bytes(store),
+        .k_unit = 4,
+        .ahead = 1 << 17,
+        .speed = 1,
+    };
 #if defined(__x86_64__)
     const int32_t isa = cpr_isa();
     if (isa >= CPR_AVX512VNNI) {
         kind.tiles = &cpr_s8_tiles_avx512vnni;
         kind.speed = 200;
+        if (isa >= CPR_AMX) { /* the sums are the same: rows enough to be worth a tile of 16 */
+            kind.wide = cpr_s8_wide_amx;
+            kind.wide_rows = 12;
+            kind.wide_k = 48;
+            kind.speed = 600;
+        }
     } else if (isa >= CPR_AVX512) {
         kind.tiles = &cpr_s8_tiles_avx512;
         kind.speed = 60;

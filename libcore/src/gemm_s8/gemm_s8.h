@@ -25,6 +25,8 @@ enum { CPR_S8_MAX_K = 65000 };
 
 extern const cpr_tiles cpr_s8_tiles_scalar, cpr_s8_tiles_avx2, cpr_s8_tiles_avx512, cpr_s8_tiles_avx512vnni;
 
+cpr_wide cpr_s8_wide_amx;
+
 /* Bytes with the tiles of the instruction set in use; c_bytes from the dtype of C. */
 cpr_product_kind cpr_s8_kind(int32_t store);
 

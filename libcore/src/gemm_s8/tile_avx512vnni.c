@@ -6,111 +6,10 @@
  */
 #include <immintrin.h>
 
-#include "gemm_s8/gemm_s8.h"
-
-#define EACH_ROW _Pragma("GCC unroll 14") for (int i = 0; i < MR; i++)
-#define EACH_PANEL _Pragma("GCC unroll 4") for (int j = 0; j < NP; j++)
+#include "gemm_s8/store_zmm.h"
 
 /* acc += the four products of each lane. */
 #define DOT(acc, a, b) __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b))
-
-/* Sums, or floats, as they are. */
-static inline __attribute__((always_inline)) void store(const cpr_block *p, int i, int j, __m512i sum)
-{
-    const int64_t left = p->n - 16 * j, at = i * p->ldc + 16 * j;
-    const __mmask16 columns = left >= 16 ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
-    if (!p->scale) {
-        _mm512_mask_storeu_epi32((int32_t *)p->c + at, columns, sum);
-        return;
-    }
-    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(p->scale + 16 * j));
-    if (p->residual)
-        value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(columns, (const float *)p->residual + i * p->ldr + 16 * j));
-    value = _mm512_min_ps(_mm512_set1_ps(p->high), _mm512_max_ps(_mm512_set1_ps(p->low), value));
-    _mm512_mask_storeu_ps((float *)p->c + at, columns, value);
-}
-
-/* What becomes a code: not above `high`, so that its conversion does not overflow. */
-static inline __attribute__((always_inline)) __m512i rounded(const cpr_block *p, bool residual, int i, int j, __m512i sum)
-{
-    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(p->scale + 16 * j));
-    if (residual) {
-        const int64_t left = p->n - 16 * j;
-        const __mmask16 columns = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-        const uint8_t *from = (const uint8_t *)p->residual + i * p->ldr + 16 * j;
-        const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(columns, from));
-        const __m512 r = _mm512_cvtepi32_ps(_mm512_sub_epi32(code, _mm512_set1_epi32(p->residual_zero)));
-        value = _mm512_min_ps(_mm512_set1_ps(p->inner_high), _mm512_max_ps(_mm512_set1_ps(p->inner_low), value));
-        value = _mm512_roundscale_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-        value = _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(p->inner_scale)),
-                              _mm512_mul_ps(r, _mm512_set1_ps(p->residual_scale)));
-    }
-    return _mm512_cvtps_epi32(_mm512_min_ps(_mm512_set1_ps(p->high), value));
-}
-
-/* Store 16, 32 or 64 codes.  Masked stores of bytes take many cycles, so only where it must be. */
-static inline __attribute__((always_inline)) void store_bytes(const int NP, uint8_t *c, uint64_t columns, bool whole,
-                                                              __m512i codes)
-{
-    if (NP == 4) {
-        if (whole)
-            _mm512_storeu_si512(c, codes);
-        else
-            _mm512_mask_storeu_epi8(c, columns, codes);
-    } else if (NP == 2) {
-        if (whole)
-            _mm256_storeu_si256((__m256i *)c, _mm512_castsi512_si256(codes));
-        else
-            _mm256_mask_storeu_epi8(c, (__mmask32)columns, _mm512_castsi512_si256(codes));
-    } else if (whole) {
-        _mm_storeu_si128((__m128i *)c, _mm512_castsi512_si128(codes));
-    } else {
-        _mm_mask_storeu_epi8(c, (__mmask16)columns, _mm512_castsi512_si128(codes));
-    }
-}
-
-/* The columns of `panels` panels that exist. */
-static inline __attribute__((always_inline)) uint64_t columns_of(const cpr_block *p, int panels)
-{
-    return p->n >= 16 * panels ? ~0ull >> (64 - 16 * panels) : (1ull << p->n) - 1;
-}
-
-/* Store all codes of a tile, four registers at a time: 4 rows x 1, 2 x 2 or 1 x 4 panels.  The
- * lower bound is applied to 16-bit numbers: rint and both bounds being monotone, the order does not
- * matter. */
-static inline __attribute__((always_inline)) void store_codes(const int MR, const int NP, const cpr_block *p,
-                                                              bool residual, __m512i acc[14][4])
-{
-    const int rows = 4 / NP;
-    const bool whole = p->n >= 16 * NP;
-    const uint64_t columns = columns_of(p, NP);
-    const __m512i zero = _mm512_set1_epi16((int16_t)p->zero_point);
-    const __m512i least = _mm512_set1_epi16((int16_t)(__builtin_lrintf(p->low) + p->zero_point));
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    const bool is_signed = p->store == CPR_S8;
-    uint8_t *c = p->c;
-    const int64_t ldc = p->ldc;
-    _Pragma("GCC unroll 14") for (int i = 0; i < MR; i += rows) {
-        __m512i v[4];
-        _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++) {
-            const int row = i + k / NP < MR ? i + k / NP : i;
-            v[k] = row == i + k / NP ? rounded(p, residual, row, k % NP, acc[row][k % NP]) : v[0];
-        }
-        const __m512i a = _mm512_max_epi16(least, _mm512_adds_epi16(zero, _mm512_packs_epi32(v[0], v[1])));
-        const __m512i b = _mm512_max_epi16(least, _mm512_adds_epi16(zero, _mm512_packs_epi32(v[2], v[3])));
-        const __m512i mixed = is_signed ? _mm512_packs_epi16(a, b) : _mm512_packus_epi16(a, b);
-        const __m512i codes = _mm512_permutexvar_epi32(order, mixed);
-        store_bytes(NP, c + i * ldc, columns, whole, codes);
-        if (rows == 2 && i + 1 < MR)
-            store_bytes(NP, c + (i + 1) * ldc, columns, whole, _mm512_castsi256_si512(_mm512_extracti64x4_epi64(codes, 1)));
-        if (rows == 4 && i + 1 < MR)
-            store_bytes(NP, c + (i + 1) * ldc, columns, whole, _mm512_castsi128_si512(_mm512_extracti32x4_epi32(codes, 1)));
-        if (rows == 4 && i + 2 < MR)
-            store_bytes(NP, c + (i + 2) * ldc, columns, whole, _mm512_castsi128_si512(_mm512_extracti32x4_epi32(codes, 2)));
-        if (rows == 4 && i + 3 < MR)
-            store_bytes(NP, c + (i + 3) * ldc, columns, whole, _mm512_castsi128_si512(_mm512_extracti32x4_epi32(codes, 3)));
-    }
-}
 
 /* One quad of k. */
 static inline __attribute__((always_inline)) void step(const int MR, const int NP, __m512i acc[14][4], const uint8_t *const *a,
@@ -164,13 +63,7 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         }
     }
 
-    if (p->scale && p->store != CPR_F32)
-        if (p->residual)
-            store_codes(MR, NP, p, true, acc);
-        else
-            store_codes(MR, NP, p, false, acc);
-    else
-        EACH_PANEL EACH_ROW store(p, i, j, acc[i][j]);
+    store_tile(MR, NP, p, acc);
 }
 
 #define TILE(rows, panels) \

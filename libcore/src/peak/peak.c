@@ -9,12 +9,13 @@ static cpr_peak_loop *loop_for(int32_t unit)
     case CPR_PEAK_F32:
         return isa >= CPR_AVX512 ? cpr_peak_f32_avx512 : isa >= CPR_AVX2 ? cpr_peak_f32_avx2 : cpr_peak_f32_scalar;
     case CPR_PEAK_S8:
-        return isa >= CPR_AVX512VNNI ? cpr_peak_s8_avx512vnni
+        return isa >= CPR_AMX          ? cpr_peak_s8_amx
+               : isa >= CPR_AVX512VNNI ? cpr_peak_s8_avx512vnni
                : isa >= CPR_AVX512   ? cpr_peak_s8_avx512
                : isa >= CPR_AVX2     ? cpr_peak_s8_avx2
                                      : cpr_peak_s8_scalar;
     case CPR_PEAK_BF16:
-        return isa >= CPR_AVX512BF16 ? cpr_peak_bf16_avx512bf16 : NULL;
+        return isa >= CPR_AMX ? cpr_peak_bf16_amx : isa >= CPR_AVX512BF16 ? cpr_peak_bf16_avx512bf16 : NULL;
     default:
         return NULL;
     }

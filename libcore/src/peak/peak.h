@@ -25,5 +25,6 @@ enum { CPR_PEAK_CHAINS = 12 }; /* more than latency (4) times instructions per c
 cpr_peak_loop cpr_peak_f32_scalar, cpr_peak_f32_avx2, cpr_peak_f32_avx512;
 cpr_peak_loop cpr_peak_s8_scalar, cpr_peak_s8_avx2, cpr_peak_s8_avx512, cpr_peak_s8_avx512vnni;
 cpr_peak_loop cpr_peak_bf16_avx512bf16;
+cpr_peak_loop cpr_peak_s8_amx, cpr_peak_bf16_amx;
 
 #endif

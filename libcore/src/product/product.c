@@ -149,6 +149,10 @@ void cpr_product(const cpr_product_kind *kind, const cpr_block *block, int64_t m
 {
     cpr_block part = *block;
     part.panel = cpr_panel_bytes(kind, block->taps, block->kc);
+    if (kind->wide && !block->resume && !block->more && m >= kind->wide_rows && block->taps * block->kc >= kind->wide_k) {
+        kind->wide(kind, &part, m, block_rows, n);
+        return;
+    }
     if (!stage) {
         do_tiles(kind, &part, m, block_rows, n);
         return;

@@ -62,8 +62,13 @@ typedef struct {
     cpr_tile *tile[CPR_MAX_PANELS + 1][CPR_MAX_ROWS + 1]; /* [panels][rows] */
 } cpr_tiles;
 
+typedef struct cpr_product_kind cpr_product_kind;
+
+/* All of cpr_product's work without its tiles. */
+typedef void cpr_wide(const cpr_product_kind *kind, const cpr_block *block, int64_t m, int64_t block_rows, int64_t n);
+
 /* What a family's elements are. */
-typedef struct {
+struct cpr_product_kind {
     const cpr_tiles *tiles;
     int64_t a_bytes, b_bytes; /* of one element */
     int64_t c_bytes;
@@ -73,7 +78,10 @@ typedef struct {
     int64_t ahead;            /* bytes of later columns' B that tiles fetch into L2 meanwhile, at most */
     int64_t speed;            /* about how many multiply-adds a nanosecond */
     int64_t most;             /* bytes of B of a tile of several panels, where they take turns; or 0 */
-} cpr_product_kind;
+    cpr_wide *wide;           /* instead of tiles, or NULL */
+    int64_t wide_rows;        /* if there are at least so many rows; */
+    int64_t wide_k;           /* and so many k */
+};
 
 /* Let this thread take subnormal numbers for zeros if the kind asks for it; returns what
  * cpr_flush_end needs to let it go on as before. */

@@ -123,7 +123,7 @@ def network(rng: np.random.Generator) -> Graph:
     return graph_of(nodes, constants, "j")
 
 
-@pytest.mark.usefixtures("best_isa")
+@pytest.mark.usefixtures("below_amx")
 def test_same_bytes() -> None:
     """Threads, instruction set and neighbours change no bit of a whole network."""
     rng = np.random.default_rng(3)
@@ -174,7 +174,7 @@ def residual_blocks(rng: np.random.Generator) -> Graph:
     return graph_of(nodes, constants, "g")
 
 
-@pytest.mark.usefixtures("best_isa")
+@pytest.mark.usefixtures("below_amx")
 def test_what_is_added_to_a_product_is_stored_rounded() -> None:
     """No value of a chain of residual blocks exists in two types; the same bytes everywhere."""
     rng = np.random.default_rng(9)
@@ -195,7 +195,7 @@ def test_what_is_added_to_a_product_is_stored_rounded() -> None:
         assert first.tobytes() == np.concatenate(alone).tobytes()
 
 
-@pytest.mark.usefixtures("best_isa")
+@pytest.mark.usefixtures("below_amx")
 def test_attention_between_products() -> None:
     """From the products that make q, k and v to the one behind: rounded once, the same bytes."""
     rng = np.random.default_rng(8)

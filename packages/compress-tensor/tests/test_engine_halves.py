@@ -81,7 +81,7 @@ def image(rng: np.random.Generator, n: int) -> np.ndarray:
     return rng.standard_normal((n, 3, 37, 31)).astype(np.float32)
 
 
-@pytest.mark.usefixtures("best_isa")
+@pytest.mark.usefixtures("below_amx")
 def test_same_bytes() -> None:
     """Threads, instruction set and neighbours change no bit."""
     rng = np.random.default_rng(1)

@@ -1,7 +1,7 @@
 """Find, load, check and type libcompress_core, once per process.
 
 ``COMPRESS_LIBRARY`` names another file to load (a sanitizer build); ``COMPRESS_ISA`` (scalar,
-avx2, avx512, avx512vnni, avx512bf16) limits the instruction set.
+avx2, avx512, avx512vnni, avx512bf16, amx) limits the instruction set.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import (
 from ..forks import Lock, renew_after_fork
 from .signatures import ABI, SIGNATURES
 
-ISAS = ("scalar", "avx2", "avx512", "avx512vnni", "avx512bf16")
+ISAS = ("scalar", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx")
 _ERRORS = {
     1: NativeArgumentError,
     2: NativeMemoryError,
