@@ -23,10 +23,11 @@ enum {
     TILE = 16,            /* rows */
     ROWS = 2 * TILE,
     COLUMNS = 2 * CPR_PANEL,
-    GROUPS = 8,           /* of 32 columns, whose sums are kept while A is gathered */
+    GROUPS = 8,           /* of 32 columns, whose sums are kept while A is gathered, and whose B stays in L2 */
     CHUNK = 4096,         /* bytes of k of a row that are gathered at a time */
     WIDTH = CHUNK + STEP, /* of a gathered row; not a multiple of 4096, so that rows lie in other sets of L1 */
     TILE_BYTES = TILE * STEP,
+    AHEAD = 4096,         /* bytes of a panel that the first rows fetch into L2 meanwhile */
 };
 
 typedef int32_t sums[ROWS][COLUMNS]; /* or floats */
@@ -65,9 +66,15 @@ typedef struct {
     int64_t step;
 } source;
 
-/* One step of k: RT tiles of rows times NB panels. */
-static inline __attribute__((always_inline)) void one_step(const int RT, const int NB, source a, const char *b0, const char *b1)
+/* One step of k: RT tiles of rows times NB panels.  B `fetch` bytes ahead is brought to L2, if not 0. */
+static inline __attribute__((always_inline)) void one_step(const int RT, const int NB, source a, const char *b0,
+                                                           const char *b1, int64_t fetch)
 {
+    for (int64_t i = 0; fetch && i < TILE_BYTES; i += 64) {
+        _mm_prefetch(b0 + fetch + i, _MM_HINT_T1);
+        if (NB == 2)
+            _mm_prefetch(b1 + fetch + i, _MM_HINT_T1);
+    }
     LOAD(4, a.at, a.step);
     LOAD(6, b0, STEP);
     DOT(0, 4, 6);
@@ -85,7 +92,7 @@ static inline __attribute__((always_inline)) void one_step(const int RT, const i
 
 /* Add `steps` whole steps and, if last_b is not NULL, one of what is left, to c. */
 static inline __attribute__((always_inline)) void add(const int RT, const int NB, const void *start, bool resume, source a,
-                                                      const char *b, int64_t panel, int64_t steps, const char *last_b, sums c)
+                                                      const char *b, int64_t panel, int64_t steps, const char *last_b, int64_t fetch, sums c)
 {
     const int64_t c_step = sizeof c[0];
     int32_t *lower = c[RT == 2 ? TILE : 0];
@@ -113,9 +120,9 @@ static inline __attribute__((always_inline)) void add(const int RT, const int NB
         ZERO(3);
     }
     for (int64_t s = 0; s < steps; s++)
-        one_step(RT, NB, (source){a.at + s * STEP, a.step}, b + s * TILE_BYTES, b + panel + s * TILE_BYTES);
+        one_step(RT, NB, (source){a.at + s * STEP, a.step}, b + s * TILE_BYTES, b + panel + s * TILE_BYTES, fetch);
     if (last_b)
-        one_step(RT, NB, (source){a.at + steps * STEP, a.step}, last_b, last_b + TILE_BYTES);
+        one_step(RT, NB, (source){a.at + steps * STEP, a.step}, last_b, last_b + TILE_BYTES, 0);
     STORE(0, c[0], c_step);
     if (NB == 2)
         STORE(1, c[0] + CPR_PANEL, c_step);
@@ -190,64 +197,69 @@ static inline __attribute__((always_inline)) void finish_panels(const int NP, co
     }
 }
 
+/* m rows times columns [column, end), GROUPS groups at most: their B stays in L2 for all rows. */
+static void product_of(const cpr_product_kind *kind, const cpr_block *p, int64_t m, int64_t block_rows, int64_t n,
+                       int64_t column, int64_t end, workspace *w)
+{
+    const int64_t bytes = p->kc * kind->a_bytes, padded = (bytes + 3) / 4 * 4, all = p->taps * padded;
+    const int64_t left = all % STEP;
+    if (left)
+        gather_last(p, column, end - column, all, left, w->last_b);
+    for (int64_t row = 0; row < m; row += ROWS) {
+        const int64_t height = m - row < ROWS ? m - row : ROWS, tiles = height > TILE ? 2 : 1;
+        const bool there = p->taps == 1 && left == 0 && bytes == padded && height == tiles * TILE && in_place(p->rows + row, height);
+        const int64_t chunk = there ? all : CHUNK, fetch = row == 0 ? AHEAD : 0;
+        int64_t k = 0;
+        do {
+            const int64_t whole = (all - k < chunk ? all - k : chunk) / STEP;
+            const bool final = k + whole * STEP + left >= all;
+            source a = {w->a[0], sizeof w->a[0]};
+            if (there)
+                a = (source){p->rows[row], (const char *)p->rows[row + 1] - (const char *)p->rows[row]};
+            else
+                for (int64_t i = 0; i < height; i++) {
+                    const int64_t first = (row + i) / block_rows * block_rows;
+                    const int64_t apart = m - first < block_rows ? m - first : block_rows;
+                    gather(p->rows + first * p->taps + row + i - first, apart, bytes, padded, k,
+                           whole * STEP + (final ? left : 0), w->a[i]);
+                }
+            for (int64_t j = column; j < end; j += COLUMNS) {
+                const int64_t panels = n - j > CPR_PANEL ? 2 : 1;
+                const char *b = (const char *)p->b + j / CPR_PANEL * p->panel + k * CPR_PANEL;
+                const void *start = p->start ? (const char *)p->start + j * 4 : NULL;
+                const char *last_b = final && left ? w->last_b[(j - column) / CPR_PANEL] : NULL;
+                int32_t(*c)[COLUMNS] = w->c[(j - column) / COLUMNS];
+                if (tiles == 2 && panels == 2)
+                    add(2, 2, start, k > 0, a, b, p->panel, whole, last_b, fetch, c);
+                else if (tiles == 2)
+                    add(2, 1, start, k > 0, a, b, p->panel, whole, last_b, fetch, c);
+                else if (panels == 2)
+                    add(1, 2, start, k > 0, a, b, p->panel, whole, last_b, fetch, c);
+                else
+                    add(1, 1, start, k > 0, a, b, p->panel, whole, last_b, fetch, c);
+                if (!final)
+                    continue;
+                cpr_block part = *p;
+                part.scale = p->scale ? p->scale + j : NULL;
+                part.residual = p->residual ? (const char *)p->residual + (row * p->ldr + j) * kind->c_bytes : NULL;
+                part.c = (char *)p->c + (row * p->ldc + j) * kind->c_bytes;
+                part.n = n - j < COLUMNS ? n - j : COLUMNS;
+                if (panels == 2)
+                    finish_panels(2, kind, &part, (const int32_t(*)[COLUMNS])c, height);
+                else
+                    finish_panels(1, kind, &part, (const int32_t(*)[COLUMNS])c, height);
+            }
+            k += final ? all : whole * STEP;
+        } while (k < all);
+    }
+}
+
 /* m rows times n columns, as cpr_product does them. */
 static void product(const cpr_product_kind *kind, const cpr_block *p, int64_t m, int64_t block_rows, int64_t n)
 {
     workspace w;
-    const int64_t bytes = p->kc * kind->a_bytes, padded = (bytes + 3) / 4 * 4, all = p->taps * padded;
-    const int64_t left = all % STEP;
     configure();
-    for (int64_t row = 0; row < m; row += ROWS) {
-        const int64_t height = m - row < ROWS ? m - row : ROWS, tiles = height > TILE ? 2 : 1;
-        const bool there = p->taps == 1 && left == 0 && bytes == padded && height == tiles * TILE && in_place(p->rows + row, height);
-        const int64_t chunk = there ? all : CHUNK;
-        for (int64_t column = 0; column < n; column += GROUPS * COLUMNS) {
-            const int64_t end = n - column < GROUPS * COLUMNS ? n : column + GROUPS * COLUMNS;
-            if (left && (row == 0 || n > GROUPS * COLUMNS))
-                gather_last(p, column, end - column, all, left, w.last_b);
-            int64_t k = 0;
-            do {
-                const int64_t whole = (all - k < chunk ? all - k : chunk) / STEP;
-                const bool final = k + whole * STEP + left >= all;
-                source a = {w.a[0], sizeof w.a[0]};
-                if (there)
-                    a = (source){p->rows[row], (const char *)p->rows[row + 1] - (const char *)p->rows[row]};
-                else if (column == 0 || all > CHUNK)
-                    for (int64_t i = 0; i < height; i++) {
-                        const int64_t first = (row + i) / block_rows * block_rows;
-                        const int64_t apart = m - first < block_rows ? m - first : block_rows;
-                        gather(p->rows + first * p->taps + row + i - first, apart, bytes, padded, k,
-                               whole * STEP + (final ? left : 0), w.a[i]);
-                    }
-                for (int64_t j = column; j < end; j += COLUMNS) {
-                    const int64_t panels = n - j > CPR_PANEL ? 2 : 1;
-                    const char *b = (const char *)p->b + j / CPR_PANEL * p->panel + k * CPR_PANEL;
-                    const void *start = p->start ? (const char *)p->start + j * 4 : NULL;
-                    const char *last_b = final && left ? w.last_b[(j - column) / CPR_PANEL] : NULL;
-                    int32_t(*c)[COLUMNS] = w.c[(j - column) / COLUMNS];
-                    if (tiles == 2 && panels == 2)
-                        add(2, 2, start, k > 0, a, b, p->panel, whole, last_b, c);
-                    else if (tiles == 2)
-                        add(2, 1, start, k > 0, a, b, p->panel, whole, last_b, c);
-                    else if (panels == 2)
-                        add(1, 2, start, k > 0, a, b, p->panel, whole, last_b, c);
-                    else
-                        add(1, 1, start, k > 0, a, b, p->panel, whole, last_b, c);
-                    if (!final)
-                        continue;
-                    cpr_block part = *p;
-                    part.scale = p->scale ? p->scale + j : NULL;
-                    part.residual = p->residual ? (const char *)p->residual + (row * p->ldr + j) * kind->c_bytes : NULL;
-                    part.c = (char *)p->c + (row * p->ldc + j) * kind->c_bytes;
-                    part.n = n - j < COLUMNS ? n - j : COLUMNS;
-                    if (panels == 2)
-                        finish_panels(2, kind, &part, (const int32_t(*)[COLUMNS])c, height);
-                    else
-                        finish_panels(1, kind, &part, (const int32_t(*)[COLUMNS])c, height);
-                }
-                k += final ? all : whole * STEP;
-            } while (k < all);
-        }
-    }
+    for (int64_t column = 0; column < n; column += GROUPS * COLUMNS)
+        product_of(kind, p, m, block_rows, n, column, n - column < GROUPS * COLUMNS ? n : column + GROUPS * COLUMNS, &w);
     __asm__ volatile("tilerelease" : :);
 }
