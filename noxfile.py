@@ -32,6 +32,8 @@ CHECKS = (
 SUITES = ("suite", "suite_int8", "suite_training", "suite_depth", "suite_steps")
 #: networks of the zoo that Winograd's products make faster
 CONVOLUTIONAL = ("resnet18", "resnet50")
+#: results of processors that are not at hand every time: measured there by the same commands
+OTHERS = ("avx2_processor", "amx_processor")
 PROFILED = [w for name in ("resnet50", "bert-base-128") for w in ("--profile", name)]
 
 
@@ -92,7 +94,8 @@ def bench(session: nox.Session) -> None:
     units = ("--type", "fp32", "--type", "int8", "--batch", "1", "--threads", "1")
     session.run(command, "models", "zoo", *units, "--out", limited, env=avx2)
     session.run(command, "kernels", "--out", kernels)
-    found = (models, limited, kernels)
+    others = (f"docs/results/{name}.json" for name in OTHERS)
+    found = (models, *others, limited, kernels)
     session.run(command, "tables", *found, *PROFILED, "-o", "docs/results/engine.md")
 
 

@@ -237,17 +237,18 @@ static void product_of(const cpr_product_kind *kind, const cpr_block *p, int64_t
                     add(1, 2, start, k > 0, a, b, p->panel, whole, last_b, fetch, c);
                 else
                     add(1, 1, start, k > 0, a, b, p->panel, whole, last_b, fetch, c);
-                if (!final)
-                    continue;
+            }
+            for (int64_t j = column; final && j < end; j += COLUMNS) {
+                const int32_t(*c)[COLUMNS] = (const int32_t(*)[COLUMNS])w->c[(j - column) / COLUMNS];
                 cpr_block part = *p;
                 part.scale = p->scale ? p->scale + j : NULL;
                 part.residual = p->residual ? (const char *)p->residual + (row * p->ldr + j) * kind->c_bytes : NULL;
                 part.c = (char *)p->c + (row * p->ldc + j) * kind->c_bytes;
                 part.n = n - j < COLUMNS ? n - j : COLUMNS;
-                if (panels == 2)
-                    finish_panels(2, kind, &part, (const int32_t(*)[COLUMNS])c, height);
+                if (n - j > CPR_PANEL)
+                    finish_panels(2, kind, &part, c, height);
                 else
-                    finish_panels(1, kind, &part, (const int32_t(*)[COLUMNS])c, height);
+                    finish_panels(1, kind, &part, c, height);
             }
             k += final ? all : whole * STEP;
         } while (k < all);

@@ -96,10 +96,14 @@ def test_models_compare_profile_tables(command, tmp_path):
     text = page.read_text()
     assert (0, True) == (status, "## Profile of char_lstm" in text)
     state = json.loads(path.read_text())
+    other, limited = tmp_path / "other_processor.json", tmp_path / "limited.json"
     state["machine"]["instruction set"] = "avx2"
-    (tmp_path / "limited.json").write_text(json.dumps(state))
-    status, out, _ = command("tables", path, tmp_path / "limited.json")
+    other.write_text(json.dumps(state))
+    state["machine"]["limited to"] = "avx2"
+    limited.write_text(json.dumps(state))
+    status, out, _ = command("tables", path, other, limited)
     assert (0, True) == (status, "instruction set limited to avx2" in out)
+    assert "## Networks on a processor with avx2" in out
     (tmp_path / "other.json").write_text(json.dumps({**state, "kind": "other"}))
     status, _, err = command("tables", tmp_path / "other.json")
     assert (2, True) == (status, "not of models or kernels" in err)

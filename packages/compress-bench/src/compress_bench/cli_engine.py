@@ -190,7 +190,7 @@ def tables(
     ] = None,
     work: Annotated[Path | None, typer.Option(help="As of models.")] = None,
 ) -> None:
-    """Write results as Markdown tables; a second file of models is of a limited instruction set."""
+    """Write results as Markdown tables; other files of models: other processors, or limited."""
     found: dict[str, list[Any]] = {"models": [], "kernels": []}
     for path in results:
         state = read_results(path)

@@ -22,6 +22,8 @@ def describe(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
         "system": platform.system(),
         "python": platform.python_version(),
     }
+    if limit := os.environ.get("COMPRESS_ISA"):
+        found["limited to"] = limit
     for package in packages:
         try:
             found[package] = metadata.version(package)

@@ -20,9 +20,9 @@ def markdown(
     models: Mapping[str, Any] | None,
     kernels: Mapping[str, Any] | None,
     profiles: Mapping[str, Sequence[Line]] | None = None,
-    limited: Sequence[Mapping[str, Any]] = (),
+    others: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Return the whole page; ``limited``: of networks too, with another instruction set."""
+    """Return the whole page; ``others``: of networks too, on other processors or limited."""
     lines = ["# The engine against others", ""]
     lines += ["Made by `compress-bench models`, `kernels` and `profile`.  Times are medians of"]
     lines += ["interleaved runs (A B A B), best runs in brackets; ratio: the fastest rival's time"]
@@ -50,8 +50,8 @@ def markdown(
             "",
             *_starts(models["cells"]),
         ]
-    for state in limited:
-        lines += ["", *_limited(state)]
+    for state in others:
+        lines += ["", *_other(state)]
     if kernels is not None:
         lines += ["", "## Products", "", *_kernels(kernels["cells"])]
         lines += ["", *_summary(kernels["cells"])]
@@ -60,18 +60,21 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
-def _limited(state: Mapping[str, Any]) -> list[str]:
-    isa = state["machine"].get("instruction set", "unknown")
-    return [
-        f"## Networks, instruction set limited to {isa}",
-        "",
-        "Ours by COMPRESS_ISA, OpenVINO by ONEDNN_MAX_CPU_ISA as far as it heeds it;",
-        "onnxruntime has no such switch and uses all that the processor has.",
-        "",
-        *_models(state["cells"]),
-        "",
-        *_summary(state["cells"]),
-    ]
+def _other(state: Mapping[str, Any]) -> list[str]:
+    machine = state["machine"]
+    isa = machine.get("instruction set", "unknown")
+    if "limited to" in machine:
+        lines = [
+            f"## Networks, instruction set limited to {isa}",
+            "",
+            "Ours by COMPRESS_ISA, OpenVINO by ONEDNN_MAX_CPU_ISA as far as it heeds it;",
+            "onnxruntime has no such switch and uses all that the processor has.",
+        ]
+    else:
+        described = ", ".join(f"{k} {v}" for k, v in machine.items())
+        lines = [f"## Networks on a processor with {isa}", "", f"Machine: {described}."]
+    cells = state["cells"]
+    return [*lines, "", *_models(cells), "", *_summary(cells), "", *_speedups(cells)]
 
 
 def _models(cells: Cells) -> list[str]:

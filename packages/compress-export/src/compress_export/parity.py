@@ -235,6 +235,7 @@ def _run_peer(
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
+    options.add_session_config_entry("session.x64quantprecision", "1")  # sums do not saturate
     try:
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         wanted = {value.name for value in session.get_inputs()}

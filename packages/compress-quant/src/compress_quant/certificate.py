@@ -262,6 +262,8 @@ def _peer(
     options.graph_optimization_level = level
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
+    # On processors without VNNI its sums saturate, unless it is told to be exact.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     session = runtime.InferenceSession(
         to_bytes(graph),
         options,
