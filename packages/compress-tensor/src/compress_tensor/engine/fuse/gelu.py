@@ -26,6 +26,7 @@ _TANH: list[Pattern] = [
     for cube in _CUBE
 ]
 _HALF = Number(0.5)
+_CURVES = ("Erf", "Tanh")
 
 
 def _products(inner: Pattern) -> list[Pattern]:
@@ -47,7 +48,7 @@ def gelu(matcher: Matcher, node: Node) -> Node | None:
     if node.op != "Mul" or node.domain:
         return None
     output = node.outputs[0]
-    if matcher.infos[output].dtype is not DType.FLOAT32:
+    if matcher.infos[output].dtype is not DType.FLOAT32 or not matcher.near(output, _CURVES, 3):
         return None
     for pattern, form in _PATTERNS:
         found = matcher.first(pattern, output)

@@ -46,7 +46,7 @@ def layer_norm(matcher: Matcher, node: Node) -> Node | None:
         return None
     output = node.outputs[0]
     info = matcher.infos[output]
-    if info.dtype is not DType.FLOAT32 or not info.shape:
+    if info.dtype is not DType.FLOAT32 or not info.shape or not matcher.near(output, ["Sqrt"], 4):
         return None
     for pattern in _PATTERNS:
         found = matcher.first(pattern, output)

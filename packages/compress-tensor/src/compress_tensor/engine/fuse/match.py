@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-
-import numpy as np
+from math import isclose
 
 from ...graph.graph import Array, Node
 from ...graph.rules.registry import Info
 
 COMMUTATIVE = frozenset({"Add", "Mul"})
+_ARITHMETIC = frozenset({"Add", "Div", "Mul", "Reciprocal", "Sub"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,27 @@ class Matcher:
         elif isinstance(pattern, Number):
             value = self.constants.get(name)
             scalar = float(value.reshape(-1)[0]) if value is not None and value.size == 1 else None
-            if scalar is not None and np.isclose(scalar, pattern.value, rtol=1e-5, atol=0):
+            if scalar is not None and isclose(scalar, pattern.value, rel_tol=1e-5):
                 yield bound
         elif isinstance(pattern, Constant):
             if name in self.constants and bound.get(pattern.name, name) == name:
                 yield {**bound, pattern.name: name}
         elif isinstance(pattern, tuple):
             yield from self._match_node(pattern, name, bound)
+
+    def near(self, name: str, ops: Collection[str], steps: int) -> bool:
+        """Return whether one of ``ops`` is at most ``steps`` arithmetic operators before ``name``.
+
+        Cheap: asked before patterns are tried.
+        """
+        node = self.producers.get(name)
+        if node is None or node.op in ops:
+            return node is not None
+        return (
+            steps > 0
+            and node.op in _ARITHMETIC
+            and any(self.near(each, ops, steps - 1) for each in node.inputs)
+        )
 
     def first(self, pattern: Pattern, name: str) -> Bindings | None:
         """Return the first match, or None."""
