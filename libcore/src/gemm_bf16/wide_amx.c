@@ -25,7 +25,7 @@ static inline __attribute__((always_inline)) void finish_rows(const int MR, cons
                                                               const int32_t (*c)[32])
 {
     __m512 acc[14][4];
-    EACH_ROW EACH_PANEL acc[i][j] = _mm512_load_ps(c[i] + 16 * j);
+    EACH_ROW EACH_PANEL acc[i][j] = _mm512_loadu_ps(c[i] + 16 * j);
     store_tile(MR, NP, p, acc);
 }
 

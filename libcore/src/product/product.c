@@ -34,6 +34,12 @@ void cpr_flush_end(const cpr_product_kind *kind, uint32_t state)
 }
 #endif
 
+void *cpr_wide_memory(void)
+{
+    static _Thread_local _Alignas(64) char memory[CPR_WIDE_BYTES];
+    return memory;
+}
+
 /* The widest tile for `panels` panels left and at most `rows` rows. */
 static int64_t choose_panels(const cpr_tiles *tiles, int64_t panels, int64_t rows)
 {

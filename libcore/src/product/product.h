@@ -67,6 +67,10 @@ typedef struct cpr_product_kind cpr_product_kind;
 /* All of cpr_product's work without its tiles. */
 typedef void cpr_wide(const cpr_product_kind *kind, const cpr_block *block, int64_t m, int64_t block_rows, int64_t n);
 
+/* This thread's memory for it, CPR_WIDE_BYTES at a multiple of 64: stacks may be smaller. */
+enum { CPR_WIDE_BYTES = 192 << 10 };
+void *cpr_wide_memory(void);
+
 /* What a family's elements are. */
 struct cpr_product_kind {
     const cpr_tiles *tiles;

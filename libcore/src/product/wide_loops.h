@@ -32,7 +32,7 @@ enum {
 
 typedef int32_t sums[ROWS][COLUMNS]; /* or floats */
 
-/* Everything that a row block needs; on the stack: a worker's own. */
+/* Everything that a row block needs. */
 typedef struct {
     _Alignas(64) char a[ROWS][WIDTH + STEP]; /* copies end anywhere in 64 bytes */
     _Alignas(64) char last_b[2 * GROUPS][TILE_BYTES];
@@ -258,9 +258,10 @@ static void product_of(const cpr_product_kind *kind, const cpr_block *p, int64_t
 /* m rows times n columns, as cpr_product does them. */
 static void product(const cpr_product_kind *kind, const cpr_block *p, int64_t m, int64_t block_rows, int64_t n)
 {
-    workspace w;
+    _Static_assert(sizeof(workspace) <= CPR_WIDE_BYTES, "the workspace fits");
+    workspace *w = cpr_wide_memory();
     configure();
     for (int64_t column = 0; column < n; column += GROUPS * COLUMNS)
-        product_of(kind, p, m, block_rows, n, column, n - column < GROUPS * COLUMNS ? n : column + GROUPS * COLUMNS, &w);
+        product_of(kind, p, m, block_rows, n, column, n - column < GROUPS * COLUMNS ? n : column + GROUPS * COLUMNS, w);
     __asm__ volatile("tilerelease" : :);
 }
