@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "conv/depthwise_s8.h"
+#include "vector/ymm.h"
 
 enum { WIDTH = 8 };
 
@@ -94,12 +95,7 @@ static inline __attribute__((always_inline)) void pixel(const bool whole, const 
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(z, b->w[2]));
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(lower, b->w[3]));
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(last, b->w[4]));
-    const __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), b->scale);
-    const __m256i code = _mm256_cvtps_epi32(_mm256_min_ps(b->high, _mm256_max_ps(b->low, value)));
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
-    /* Codes are in the range of their type: its low byte. */
-    const __m128i low_bytes = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, -1, -1, -1, -1, -1, -1, -1, -1);
-    const __m128i codes = _mm_shuffle_epi8(_mm_add_epi16(words, b->zero), low_bytes);
+    const __m128i codes = cpr_codes(sum, b->scale, b->low, b->high, b->zero);
     uint8_t some[WIDTH];
     _mm_storel_epi64((__m128i *)(void *)(whole ? out : some), codes);
     for (int64_t i = 0; !whole && i < b->left; i++)

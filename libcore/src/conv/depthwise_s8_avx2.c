@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "conv/depthwise_s8.h"
+#include "vector/ymm.h"
 
 static void tail(const cpr_depthwise_s8_layer *p, int64_t first, int64_t n, int64_t i, const uint8_t *const *rows,
                  uint8_t *out)
@@ -22,7 +23,7 @@ void cpr_depthwise_s8_avx2(const cpr_depthwise_s8_layer *p, int64_t n, const uin
                            int64_t ldc)
 {
     const __m256 low = _mm256_set1_ps(p->low), high = _mm256_set1_ps(p->high);
-    const __m256i zero_point = _mm256_set1_epi32(p->zero_point);
+    const __m128i zero_point = _mm_set1_epi16((int16_t)p->zero_point);
     const int64_t whole = p->channels / 8 * 8;
     for (int64_t i = 0; i < n; i++) {
         for (int64_t c = 0; c < whole; c += 8) {
@@ -35,12 +36,7 @@ void cpr_depthwise_s8_avx2(const cpr_depthwise_s8_layer *p, int64_t n, const uin
                 const __m256i both = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b));
                 sum = _mm256_add_epi32(sum, _mm256_madd_epi16(both, w));
             }
-            const __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_loadu_ps(p->scale + c));
-            const __m256i code =
-                _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_min_ps(high, _mm256_max_ps(low, value))), zero_point);
-            const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
-            /* Codes of u8 fit 16 bits; those of s8 keep their low byte. */
-            const __m128i bytes = _mm_shuffle_epi8(words, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, -1, -1, -1, -1, -1, -1, -1, -1));
+            const __m128i bytes = cpr_codes(sum, _mm256_loadu_ps(p->scale + c), low, high, zero_point);
             _mm_storel_epi64((__m128i *)(out + i * ldc + c), bytes);
         }
         tail(p, whole, n, i, rows, out + i * ldc);

@@ -19,16 +19,9 @@ static inline __attribute__((always_inline)) __m512i joined(__m512 x, __m512 y)
 
 #include "gemm_bf16/tile_loops.h"
 
-#define FOURTEEN(panels)                                                                       \
-    SIX(panels) TILE(7, panels) TILE(8, panels) TILE(9, panels) TILE(10, panels)               \
-    TILE(11, panels) TILE(12, panels) TILE(13, panels) TILE(14, panels)
 FOURTEEN(1)
 FOURTEEN(2)
 SIX(4)
-
-#define NAMES14(p)                                                                              \
-    NAMES6(p), tile_7x##p, tile_8x##p, tile_9x##p, tile_10x##p, tile_11x##p, tile_12x##p,       \
-        tile_13x##p, tile_14x##p
 
 const cpr_tiles cpr_bf16_tiles_avx512bf16 = {
     .max_rows = {0, 14, 14, 0, 6},

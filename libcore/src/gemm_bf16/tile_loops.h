@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include "gemm_bf16/store_zmm.h"
+#include "product/tiles.h"
 
 /* One pair of k. */
 static inline __attribute__((always_inline)) void step(const int MR, const int NP, __m512 (*acc)[4], const uint16_t *const *a,
@@ -66,9 +67,3 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
     }
     store_tile(MR, NP, p, acc);
 }
-
-#define TILE(rows, panels) \
-    static void tile_##rows##x##panels(const cpr_block *p) { tile(rows, panels, p); }
-#define SIX(panels) \
-    TILE(1, panels) TILE(2, panels) TILE(3, panels) TILE(4, panels) TILE(5, panels) TILE(6, panels)
-#define NAMES6(p) tile_1x##p, tile_2x##p, tile_3x##p, tile_4x##p, tile_5x##p, tile_6x##p

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "gemm_f32/gemm_f32.h"
+#include "product/tiles.h"
 #include "vector/ymm.h"
 
 #define EACH_ROW _Pragma("GCC unroll 6") for (int i = 0; i < MR; i++)
@@ -63,17 +64,11 @@ static inline __attribute__((always_inline)) void tile(const int MR, int64_t pan
         one_panel(MR, p, (const float *)((const char *)p->b + j * p->panel), CPR_PANEL * j);
 }
 
-#define TILE(rows, panels) \
-    static void tile_##rows##x##panels(const cpr_block *p) { tile(rows, panels, p); }
-#define SIX(panels) \
-    TILE(1, panels) TILE(2, panels) TILE(3, panels) TILE(4, panels) TILE(5, panels) TILE(6, panels)
 SIX(1)
 SIX(2)
 SIX(4)
 
-#define NAMES(p) {NULL, tile_1x##p, tile_2x##p, tile_3x##p, tile_4x##p, tile_5x##p, tile_6x##p}
-
 const cpr_tiles cpr_f32_tiles_avx2 = {
     .max_rows = {0, 6, 6, 0, 6},
-    .tile = {[1] = NAMES(1), [2] = NAMES(2), [4] = NAMES(4)},
+    .tile = {[1] = {NULL, NAMES6(1)}, [2] = {NULL, NAMES6(2)}, [4] = {NULL, NAMES6(4)}},
 };

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "gemm_f32/gemm_f32.h"
+#include "product/tiles.h"
 
 #define EACH_ROW _Pragma("GCC unroll 14") for (int i = 0; i < MR; i++)
 #define EACH_PANEL _Pragma("GCC unroll 4") for (int j = 0; j < NP; j++)
@@ -81,21 +82,9 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
     }
 }
 
-#define TILE(rows, panels) \
-    static void tile_##rows##x##panels(const cpr_block *p) { tile(rows, panels, p); }
-#define SIX(panels) \
-    TILE(1, panels) TILE(2, panels) TILE(3, panels) TILE(4, panels) TILE(5, panels) TILE(6, panels)
-#define FOURTEEN(panels)                                                                       \
-    SIX(panels) TILE(7, panels) TILE(8, panels) TILE(9, panels) TILE(10, panels)               \
-    TILE(11, panels) TILE(12, panels) TILE(13, panels) TILE(14, panels)
 FOURTEEN(1)
 FOURTEEN(2)
 SIX(4)
-
-#define NAMES6(p) tile_1x##p, tile_2x##p, tile_3x##p, tile_4x##p, tile_5x##p, tile_6x##p
-#define NAMES14(p)                                                                              \
-    NAMES6(p), tile_7x##p, tile_8x##p, tile_9x##p, tile_10x##p, tile_11x##p, tile_12x##p,       \
-        tile_13x##p, tile_14x##p
 
 const cpr_tiles cpr_f32_tiles_avx512 = {
     .max_rows = {0, 14, 14, 0, 6},

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gemm_s8/gemm_s8.h"
+#include "product/tiles.h"
 #include "vector/ymm.h"
 
 #define EACH_ROW _Pragma("GCC unroll 6") for (int i = 0; i < MR; i++)
@@ -227,17 +228,11 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
     } while (!last);
 }
 
-#define TILE(rows, panels) \
-    static void tile_##rows##x##panels(const cpr_block *p) { tile(rows, panels, p); }
-#define SIX(panels) \
-    TILE(1, panels) TILE(2, panels) TILE(3, panels) TILE(4, panels) TILE(5, panels) TILE(6, panels)
 SIX(1)
 SIX(2)
 SIX(4)
 
-#define NAMES(p) {NULL, tile_1x##p, tile_2x##p, tile_3x##p, tile_4x##p, tile_5x##p, tile_6x##p}
-
 const cpr_tiles cpr_s8_tiles_avx2 = {
     .max_rows = {0, ROWS, ROWS, 0, ROWS},
-    .tile = {[1] = NAMES(1), [2] = NAMES(2), [4] = NAMES(4)},
+    .tile = {[1] = {NULL, NAMES6(1)}, [2] = {NULL, NAMES6(2)}, [4] = {NULL, NAMES6(4)}},
 };

@@ -82,9 +82,8 @@ struct cpr_product_kind {
     int64_t ahead;            /* bytes of later columns' B that tiles fetch into L2 meanwhile, at most */
     int64_t speed;            /* about how many multiply-adds a nanosecond */
     int64_t most;             /* bytes of B of a tile of several panels, where they take turns; or 0 */
-    cpr_wide *wide;           /* instead of tiles, or NULL */
-    int64_t wide_rows;        /* if there are at least so many rows; */
-    int64_t wide_k;           /* and so many k */
+    cpr_wide *wide;           /* instead of tiles where there are enough rows and k; or NULL */
+    int64_t wide_rows, wide_k;
 };
 
 /* Let this thread take subnormal numbers for zeros if the kind asks for it; returns what

@@ -1,4 +1,4 @@
-/* ymm.h - the first n of eight lanes, for files compiled for AVX2.
+/* ymm.h - what files compiled for AVX2 share: the first n of eight lanes, and codes.
  *
  * VMASKMOVPS stores take tens of cycles on AMD's processors before Zen 5: whole registers are
  * stored plainly, and the rest of a row in pieces.  Masked loads are as fast as plain ones.
@@ -41,6 +41,17 @@ static inline __attribute__((always_inline)) void cpr_store_lanes(float *to, int
         _mm256_storeu_ps(to, x);
     else if (n > 0)
         cpr_store_some(to, n, x);
+}
+
+/* Eight sums as codes, rint(clip(float(sum) * scale, low, high)) + zero, which are in the range of
+ * their type: its low byte, in the lower half of the result. */
+static inline __attribute__((always_inline)) __m128i cpr_codes(__m256i sum, __m256 scale, __m256 low, __m256 high, __m128i zero)
+{
+    const __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale);
+    const __m256i code = _mm256_cvtps_epi32(_mm256_min_ps(high, _mm256_max_ps(low, value)));
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+    const __m128i low_bytes = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, -1, -1, -1, -1, -1, -1, -1, -1);
+    return _mm_shuffle_epi8(_mm_add_epi16(words, zero), low_bytes);
 }
 
 #endif

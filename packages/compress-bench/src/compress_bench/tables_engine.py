@@ -37,8 +37,7 @@ def markdown(
         )
     for title, state in (("models", models), ("kernels", kernels)):
         if state is not None:
-            described = ", ".join(f"{k} {v}" for k, v in state["machine"].items())
-            lines += [f"Machine ({title}): {described}.", ""]
+            lines += [f"Machine ({title}): {_described(state)}.", ""]
     lines += ["Configurations, all with the same number of threads:", ""]
     lines += [f"* {runtime.value}: {text}" for runtime, text in CONFIGURATION.items()]
     if models is not None:
@@ -60,6 +59,10 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
+def _described(state: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in state["machine"].items())
+
+
 def _other(state: Mapping[str, Any]) -> list[str]:
     machine = state["machine"]
     isa = machine.get("instruction set", "unknown")
@@ -71,8 +74,7 @@ def _other(state: Mapping[str, Any]) -> list[str]:
             "onnxruntime has no such switch and uses all that the processor has.",
         ]
     else:
-        described = ", ".join(f"{k} {v}" for k, v in machine.items())
-        lines = [f"## Networks on a processor with {isa}", "", f"Machine: {described}."]
+        lines = [f"## Networks on a processor with {isa}", "", f"Machine: {_described(state)}."]
     cells = state["cells"]
     return [*lines, "", *_models(cells), "", *_summary(cells), "", *_speedups(cells)]
 

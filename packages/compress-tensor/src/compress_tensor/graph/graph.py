@@ -127,14 +127,9 @@ class Graph:
         found.discard("")
         return found
 
-    def fresh(self, hint: str, taken: set[str] | None = None) -> str:
-        """Return a value name derived from ``hint`` that is not yet in use.
-
-        Args:
-            hint: what it begins with.
-            taken: the names in use, where the caller keeps them.
-        """
-        taken = self.names() if taken is None else taken
+    def fresh(self, hint: str) -> str:
+        """Return a value name derived from ``hint`` that is not yet in use."""
+        taken = self.names()
         if hint not in taken:
             return hint
         number = 1

@@ -21,7 +21,6 @@ def fold_batch_norm(graph: Graph) -> Graph:
     producers, consumers = found.producers(), found.consumers()
     outputs = {value.name for value in found.outputs}
     removed: set[int] = set()
-    taken = found.names()
     for norm in found.nodes:
         conv = producers.get(norm.inputs[0]) if norm.op == "BatchNormalization" else None
         if conv is None or conv.op != "Conv" or conv.domain or norm.domain:
@@ -29,14 +28,14 @@ def fold_batch_norm(graph: Graph) -> Graph:
         between = norm.inputs[0]
         if between in outputs or len(consumers[between]) != 1:
             continue
-        if _fold(found, conv, norm, taken):
+        if _fold(found, conv, norm):
             removed.add(id(norm))
             producers[conv.outputs[0]] = conv
     found.nodes = [node for node in found.nodes if id(node) not in removed]
     return found
 
 
-def _fold(graph: Graph, conv: Node, norm: Node, taken: set[str]) -> bool:
+def _fold(graph: Graph, conv: Node, norm: Node) -> bool:
     if norm.attributes.get("training_mode", 0) or any(norm.outputs[1:]):
         return False
     names = [*conv.inputs[1:], *norm.inputs[1:]]
@@ -58,10 +57,10 @@ def _fold(graph: Graph, conv: Node, norm: Node, taken: set[str]) -> bool:
     if not (np.isfinite(folded_weights).all() and np.isfinite(folded_bias).all()):
         return False
     output = norm.outputs[0]
-    weight_name = graph.fresh(f"{output}/weight", taken)
-    bias_name = graph.fresh(f"{output}/bias", taken)
-    graph.constants |= {weight_name: folded_weights, bias_name: folded_bias}
-    taken |= {weight_name, bias_name}
+    weight_name = graph.fresh(f"{output}/weight")
+    graph.constants[weight_name] = folded_weights
+    bias_name = graph.fresh(f"{output}/bias")
+    graph.constants[bias_name] = folded_bias
     conv.inputs = [conv.inputs[0], weight_name, bias_name]
     conv.outputs = [output]
     return True
