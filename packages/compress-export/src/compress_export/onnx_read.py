@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError, Message
 
+from compress_tensor.collector import collector_held
 from compress_tensor.errors import CompressError, FileError, GraphError, UnsupportedError
 from compress_tensor.graph.graph import Array, Attribute, Dim, Graph, Node, Value
 
@@ -23,16 +25,20 @@ from .functions import Call, Functions
 from .sort import sort_nodes
 from .tensors import MAX_DENSE_BYTES, element_type, sparse_to_array, tensor_to_array
 from .upgrade import Names, Versions, upgrade_graph
+from .wire import Unusual, Wire
 
 #: the newest operator set this reader was written for
 NEWEST_OPSET = 28
 #: protobuf's own limit for one message
 MAX_FILE_BYTES = (1 << 31) - 1
+_LARGE_FILE = 1 << 20  # bytes of one that may hold large tensors
 
 _Kind = onnx.AttributeProto
+_TENSOR = onnx.TensorProto.DESCRIPTOR
 _STRING, _MESSAGE = 9, 11  # descriptor.proto: FieldDescriptorProto.Type
 
 
+@collector_held()
 def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
     """Return the network of an ONNX file as a Graph of opset 21.
 
@@ -46,10 +52,12 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
         UnsupportedError: if it needs a newer opset, or types that compress does not have.
     """
     if isinstance(source, bytes):
-        where, data, folder = "the model", source, None
+        where, folder = "the model", None
+        data, payloads = source, dict[int, Array]()
     else:
         path = Path(source)
-        where, data, folder = str(path), _file_bytes(path), path.parent
+        where, folder = str(path), path.parent
+        data, payloads = _contents(path)
     try:
         model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
@@ -57,7 +65,7 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
     del data
     try:
         _check_texts(model)
-        return _Reader(model, folder).read()
+        return _Reader(model, folder, payloads).read()
     except CompressError as error:
         error.args = (f"{where}: {error}",)
         raise
@@ -67,7 +75,8 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
         raise FileError(f"{where} needs more memory than there is") from error
 
 
-def _file_bytes(path: Path) -> bytes:
+def _contents(path: Path) -> tuple[bytes, dict[int, Array]]:
+    """Return what protobuf must parse, and the contents of large initializers by their number."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -77,9 +86,15 @@ def _file_bytes(path: Path) -> bytes:
                 f"{path} has {status.st_size} bytes; one ONNX file holds at most 2 GB, "
                 "larger models keep their weights as external data"
             )
-        return path.read_bytes()
+        if status.st_size >= _LARGE_FILE:
+            with suppress(Unusual), path.open("rb", buffering=0) as file:
+                wire = Wire(file, status.st_size)
+                return wire.rest, wire.arrays
+        return path.read_bytes(), {}
     except FileError:
         raise
+    except MemoryError as error:
+        raise FileError(f"{path} needs more memory than there is") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise FileError(f"{path} cannot be read: {reason}") from error
@@ -94,19 +109,35 @@ def _check_texts(model: Message) -> None:
     pending: list[Message] = [model]
     while pending:
         for field, value in pending.pop().ListFields():
-            if field.type == _MESSAGE:
-                pending.extend([value] if isinstance(value, Message) else value)
-            elif field.type == _STRING:
+            kind = field.type
+            if kind == _MESSAGE:
+                messages = [value] if isinstance(value, Message) else value
+                if field.message_type is _TENSOR:  # there are many, and to list them copies them
+                    texts = [
+                        text for tensor in messages for text in (tensor.name, tensor.doc_string)
+                    ]
+                    pending += [each for tensor in messages for each in tensor.external_data]
+                    pending += [each for tensor in messages for each in tensor.metadata_props]
+                else:
+                    pending += messages
+                    continue
+            elif kind == _STRING:
                 texts = [value] if isinstance(value, (str, bytes)) else value
-                if not all(isinstance(text, str) for text in texts):
+            else:
+                continue
+            for text in texts:
+                if type(text) is not str:
                     raise FileError(f"a {field.name} is not UTF-8 text; the file is damaged")
 
 
 class _Reader:
     """Turns one model into a Graph; holds what all its graphs share."""
 
-    def __init__(self, model: onnx.ModelProto, folder: Path | None) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, folder: Path | None, payloads: Mapping[int, Array]
+    ) -> None:
         self.model = model
+        self.payloads = payloads
         self.files = ExternalData(folder)
         self.versions: Versions = {}
         self.names = Names(_all_names(model.graph))
@@ -135,9 +166,11 @@ class _Reader:
     def graph(self, proto: onnx.GraphProto, call: Call, *, is_main: bool = False) -> Graph:
         """Read a graph; ``call`` says how names are spelled and which opsets hold."""
         graph = Graph(name=proto.name, doc=proto.doc_string)
-        for tensor in proto.initializer:
+        payloads = self.payloads if is_main else {}
+        for number, tensor in enumerate(proto.initializer):
             name = call.name(tensor.name, self.names)
-            _define(graph.constants, name, tensor_to_array(tensor, self.files))
+            array = tensor_to_array(tensor, self.files, raw=payloads.get(number))
+            _define(graph.constants, name, array)
         for sparse in proto.sparse_initializer:
             name = call.name(sparse.values.name, self.names)
             _define(graph.constants, name, self.sparse(sparse, f"sparse tensor {name!r}"))

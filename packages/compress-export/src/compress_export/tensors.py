@@ -59,7 +59,11 @@ def element_type(number: int, where: str) -> DType:
 
 
 def tensor_to_array(
-    proto: onnx.TensorProto, base_dir: Path | ExternalData | None = None, *, where: str = ""
+    proto: onnx.TensorProto,
+    base_dir: Path | ExternalData | None = None,
+    *,
+    where: str = "",
+    raw: Array | None = None,
 ) -> Array:
     """Return the contents of a tensor as a read-only array.
 
@@ -68,6 +72,7 @@ def tensor_to_array(
         base_dir: folder of the model file, where external data may lie; an ExternalData reads
             ranges that several tensors share only once.
         where: how messages name the tensor; default its own name.
+        raw: uint8, in place of the tensor's ``raw_data``; the result may share its memory.
 
     Raises:
         FileError: if the data does not fit shape and type, or lies outside ``base_dir``.
@@ -87,15 +92,15 @@ def tensor_to_array(
         entries = {entry.key: entry.value for entry in proto.external_data}
         files = base_dir if isinstance(base_dir, ExternalData) else ExternalData(base_dir)
         flat = _from_raw(files.read(entries, n_bytes, where), dtype, size)
-    elif proto.HasField("raw_data"):
-        raw = proto.raw_data
+    elif raw is not None or proto.HasField("raw_data"):
+        held = proto.raw_data if raw is None else raw
         n_bytes = _packed_bytes(dtype, size)
-        if len(raw) != n_bytes:
+        if len(held) != n_bytes:
             raise FileError(
                 f"{where} of type {dtype.label} and shape {_text(shape)} needs {n_bytes} bytes "
-                f"but has {len(raw)}; the file is damaged"
+                f"but has {len(held)}; the file is damaged"
             )
-        flat = _from_raw(raw, dtype, size)
+        flat = _from_raw(held, dtype, size)
     else:
         flat = _from_field(proto, dtype, shape, where)
     return _shaped(flat, shape, where)
@@ -209,7 +214,7 @@ def _strings(proto: onnx.TensorProto, size: int, where: str) -> Array:
     return found
 
 
-def _from_raw(raw: bytes, dtype: DType, size: int) -> Array:
+def _from_raw(raw: bytes | Array, dtype: DType, size: int) -> Array:
     if dtype is DType.BOOL:  # a byte other than 0 and 1 would be an invalid bool
         return np.frombuffer(raw, np.uint8).astype(np.bool_)
     if dtype.bits >= 8:

@@ -84,7 +84,7 @@ class DType(IntEnum):
         Raises:
             UnsupportedError: if none of ours is held that way.
         """
-        found = _FROM_NUMPY.get(np.dtype(dtype))
+        found = _FROM_NUMPY.get(dtype if isinstance(dtype, np.dtype) else np.dtype(dtype))
         if found is None:
             if np.dtype(dtype).kind in "UST":
                 return cls.STRING

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,17 +32,21 @@ class Names:
     """Hands out value names that nothing in the whole model uses yet."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self.taken = set(taken)
+        self._given = taken
         self._next: dict[str, int] = {}
+
+    @cached_property
+    def _taken(self) -> set[str]:
+        return set(self._given)  # most files never ask
 
     def fresh(self, hint: str) -> str:
         """Return ``hint``, or ``hint_1``, ``hint_2`` ... if it is taken."""
         name, number = hint, self._next.get(hint, 0)
-        while name in self.taken:
+        while name in self._taken:
             number += 1
             name = f"{hint}_{number}"
         self._next[hint] = number
-        self.taken.add(name)
+        self._taken.add(name)
         return name
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from ..errors import NativeUnsupportedError, ShapeError
 from ..graph.graph import Array, Attribute, Node, captured
 from ..graph.rules.registry import Info
 from ..native.library import opcode
+from .journal import Journal
 from .options import DEFAULT, Options
 from .parts import Part, find_parts
 from .program import Record
@@ -77,10 +77,11 @@ class Lowering:
     stable: frozenset[str] = frozenset()
     options: Options = DEFAULT
     steps: list[Step] = field(default_factory=list)
-    views: dict[str, View] = field(default_factory=dict)
-    done: set[int] = field(default_factory=set)
-    quantized: dict[str, Quantized] = field(default_factory=dict)
-    halves: dict[str, View] = field(default_factory=dict)  #: float32 values rounded to bfloat16
+    views: Journal[str, View] = field(default_factory=Journal)
+    done: Journal[int, Node] = field(default_factory=Journal)  #: planned nodes, by ``id``
+    quantized: Journal[str, Quantized] = field(default_factory=Journal)
+    #: float32 values rounded to bfloat16
+    halves: Journal[str, View] = field(default_factory=Journal)
 
     def __post_init__(self) -> None:
         self._consumers: dict[str, list[Node]] = {}
@@ -89,7 +90,8 @@ class Lowering:
                 if name:
                     self._consumers.setdefault(name, []).append(node)
         self.producers = {name: node for node in self.nodes for name in node.outputs}
-        self._pending: dict[int, int] = {}
+        self._pending: Journal[int, int] = Journal()
+        self._state = (self.views, self.done, self.quantized, self.halves, self._pending)
         self._floats: dict[str, list[str]] = {}  # values whose codes a value is
         self._parts = find_parts(self.nodes, self.infos, self.constants)
         self._label = ""
@@ -316,8 +318,9 @@ class Lowering:
         """Plan one node, by its lowering or else by its reference definition."""
         if id(node) in self.done:
             return
-        mark, views, pending = len(self.steps), dict(self.views), dict(self._pending)
-        done, quantized, halves = set(self.done), dict(self.quantized), dict(self.halves)
+        before = len(self.steps)
+        for journal in self._state:
+            journal.mark()
         self._label = node.label
         try:
             if function is None:
@@ -326,9 +329,9 @@ class Lowering:
                 function(self, node)
         except (NotLowered, *OWN_ERRORS) as reason:
             # A defect, or attributes that make no sense: the definition then says which.
-            del self.steps[mark:]
-            self.views, self._pending, self.done = views, pending, done
-            self.quantized, self.halves = quantized, halves
+            del self.steps[before:]
+            for journal in self._state:
+                journal.undo()
             known = isinstance(reason, NotLowered)
             self.host(node, str(reason) if known else f"{FAILED} ({reason!r})")
         self.finish(node)
@@ -344,7 +347,7 @@ class Lowering:
         """Mark a node as planned: its inputs have one reader less."""
         if id(node) in self.done:
             return
-        self.done.add(id(node))
+        self.done[id(node)] = node
         for name in dict.fromkeys([*node.inputs, *captured(node)]):
             held = self.quantized[name].codes if name in self.quantized else name
             key = id(self.views[held].buffer) if held in self.views else 0
@@ -441,9 +444,3 @@ class Lowering:
         if any(size > 1 and step == 0 for size, step in zip(view.shape, view.strides, strict=True)):
             return None
         return view if accepts(view) else None
-
-
-def bits_of(value: Any, dtype: DType) -> int:
-    """Return the word that carries one element for the ``fill`` kernel."""
-    raw = np.array(value).astype(dtype.numpy).tobytes().ljust(8, b"\0")
-    return int(np.frombuffer(raw, np.int64)[0])

@@ -20,6 +20,7 @@ from .specialize import Specialized, without_dead
 from .view import Kind, View
 from .widen import widen
 
+_SMALL = 1 << 20  # bytes that any machine has
 _HALF = ("gemm_bf16", "conv_bf16")
 
 
@@ -79,7 +80,8 @@ def _require_values(nodes: Sequence[Node], part: Specialized) -> None:
             info = part.infos[name] if name else None
             if info is not None and info.shape is not None:
                 nbytes = prod(info.shape) * info.dtype.numpy.itemsize
-                require_memory(nbytes, f"{node.label}: {name!r} of shape {list(info.shape)}")
+                if nbytes > _SMALL:
+                    require_memory(nbytes, f"{node.label}: {name!r} of shape {list(info.shape)}")
 
 
 def _how(steps: Sequence[Step]) -> str:

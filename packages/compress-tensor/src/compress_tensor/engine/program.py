@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import CancelledError
-from ..native.call import MAX_RANK, TENSOR_WORDS, arg_words
+from ..native.call import MAX_RANK, TENSOR_WORDS, address, arg_words
 from ..native.library import Pool, core, opcode
 from .memory import assign_offsets
 from .view import Buffer, Kind, View
@@ -61,19 +61,18 @@ class Program:
             operands = []
             for view in record.operands:
                 operands.append(-1 if view is None else _row(view, base_of, offsets, rows, index))
-            words += [opcode(record.kernel), len(operands), len(record.args)]
-            words += operands
-            words += arg_words(record.args).tolist()
+            words += (opcode(record.kernel), len(operands), len(record.args), *operands)
+            words += arg_words(record.args)
         sizes = np.array([arena_bytes, *(buffer.nbytes for buffer in bases)], np.int64)
         tensors = np.array(rows or [[0] * TENSOR_WORDS], np.int64)
         code = np.array(words or [0], np.int64)
         core().cpr_program_create(
             len(rows),
-            tensors.ctypes.data,
+            address(tensors),
             len(words),
-            code.ctypes.data,
+            address(code),
             self.n_bases,
-            sizes.ctypes.data,
+            address(sizes),
             ctypes.byref(self.handle),
         )
 

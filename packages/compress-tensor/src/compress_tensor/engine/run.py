@@ -154,7 +154,7 @@ class Plan:
             for n, b in enumerate(self.bases)
             if b.kind is Kind.OUTPUT
         }
-        known = [0 if array is None else array.ctypes.data for array in self._constants]
+        known = [0 if array is None else address(array) for array in self._constants]
         self._addresses = (ctypes.c_int64 * (len(known) + 1))(0, *known)
         direct = all(
             name in self.results and self.results[name].buffer.kind is Kind.OUTPUT

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..collector import collector_held
 from ..errors import InputError
 from ..forks import Lock
 from ..graph.graph import Array, Graph, Value
@@ -215,6 +216,7 @@ class Session:
                 self._stages[outputs] = Stage(*given, options=self._options, renew=renew)
             return self._stages[outputs]
 
+    @collector_held()
     def _optimized(self, outputs: tuple[str, ...]) -> Graph:
         """Return the graph after passes, with these outputs."""
         graph = self.graph

@@ -71,9 +71,7 @@ def specialize(
             return found
         for name, info in zip(node.outputs, results, strict=False):
             if name:
-                # Codes stay: they are what integer kernels read.
-                value = None if node.op == "DequantizeLinear" else info.value
-                found.infos[name] = Info(info.dtype, info.shape, value, name)
+                found.infos[name] = info
         named = [name for name in node.outputs if name]
         values = [found.infos[name].value for name in named]
         if all(value is not None for value in values):

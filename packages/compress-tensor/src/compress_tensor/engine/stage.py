@@ -9,6 +9,7 @@ from math import prod
 
 import numpy as np
 
+from ..collector import collector_held
 from ..dtype import DType
 from ..errors import InputError, UnsupportedError
 from ..forks import Lock
@@ -124,6 +125,7 @@ class Stage:
                 words.append(str(array.tolist()) if array.dtype == object else array.tobytes())
         return tuple(words)
 
+    @collector_held()
     def _make(self, feeds: Mapping[str, Array]) -> tuple[Plan, Stage | None] | None:
         """Plan; None if that must be tried again, with a new key or without parts."""
         infos: dict[str, Info] = {}

@@ -41,9 +41,12 @@ class Buffer:
     array: Array | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes three times as long to make
 class View:
-    """Elements of one buffer, seen as an n-dimensional tensor; units are elements."""
+    """Elements of one buffer, seen as an n-dimensional tensor; units are elements.
+
+    Never changed once made.
+    """
 
     buffer: Buffer
     offset: int

@@ -127,15 +127,20 @@ class Graph:
         found.discard("")
         return found
 
-    def fresh(self, hint: str) -> str:
-        """Return a value name derived from ``hint`` that is not yet in use."""
-        taken = self.names()
-        if hint not in taken:
-            return hint
-        number = 1
-        while f"{hint}_{number}" in taken:
+    def fresh(self, hint: str, taken: set[str] | None = None) -> str:
+        """Return a value name derived from ``hint`` that is not yet in use.
+
+        Args:
+            hint: the name itself, or what it starts with.
+            taken: the names in use, of a caller that asks often; the new one is added.
+        """
+        taken = self.names() if taken is None else taken
+        name, number = hint, 0
+        while name in taken:
             number += 1
-        return f"{hint}_{number}"
+            name = f"{hint}_{number}"
+        taken.add(name)
+        return name
 
     def check(self, outer: frozenset[str] = frozenset()) -> None:
         """Verify that names are unique and nodes are in topological order.
@@ -174,9 +179,12 @@ class Graph:
 
 def captured(node: Node) -> list[str]:
     """Return the names that a node's subgraphs read from the graph around them."""
+    for value in node.attributes.values():
+        if isinstance(value, Graph):
+            break
+    else:
+        return []  # as most do
     found: list[str] = []
-    if not node.attributes:
-        return found
     for graph in node.subgraphs():
         inside = graph.names()
         reads = [name for n in graph.nodes for name in [*n.inputs, *captured(n)]]

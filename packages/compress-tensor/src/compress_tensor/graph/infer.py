@@ -42,6 +42,10 @@ COSTLY = frozenset(
         *("DFT", "STFT", "TfIdfVectorizer", "RegexFullMatch", "StringNormalizer", "StringSplit"),
     }
 )
+#: operators whose results stay to be computed even if all inputs are known: integer kernels
+#: read the codes
+KEPT = frozenset({"DequantizeLinear"})
+_NOT_FOLDED = RANDOM | COSTLY | KEPT
 _OWN_ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError)
 
 
@@ -111,7 +115,7 @@ def _apply(node: Node, infos: Sequence[Info | None], n_outputs: int) -> list[Inf
     counted = {"n_outputs": n_outputs} if definition.counts_outputs and _counts(rule) else {}
     outputs = rule(*given, **keywords, **counted)
     found = list(outputs) if isinstance(outputs, tuple) else [outputs]
-    if all(info.value is not None for info in found) or node.op in RANDOM | COSTLY:
+    if node.op in _NOT_FOLDED or all(info.value is not None for info in found):
         return found
     return _folded(node, given, found, n_outputs)
 
@@ -125,9 +129,9 @@ def _folded(
     node: Node, given: Sequence[Info | None], found: list[Info], n_outputs: int
 ) -> list[Info]:
     """Compute the outputs when all inputs are known and everything is small."""
-    values = [None if info is None else info.value for info in given]
-    if any(info is not None and info.value is None for info in given) or not given:
+    if not given or any(info is not None and info.value is None for info in given):
         return found
+    values = [None if info is None else info.value for info in given]
     if sum(value.size for value in values if value is not None) > _READ:
         return found
     if any(info.shape is not None and prod(info.shape) > SMALL for info in found):

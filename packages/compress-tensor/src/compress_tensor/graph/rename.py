@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from .graph import Graph, Node, Value
+from .graph import Graph, Node, Value, captured
+
+
+def renamed_where(node: Node, names: dict[str, str]) -> Node:
+    """Return the node itself if it has none of the names to change, else as `renamed`."""
+    if names.keys().isdisjoint([*node.inputs, *node.outputs, *captured(node)]):
+        return node
+    return renamed(node, names)
 
 
 def renamed(node: Node, names: dict[str, str]) -> Node:

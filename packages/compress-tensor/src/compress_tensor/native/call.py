@@ -24,7 +24,7 @@ def address(array: np.ndarray[Any, Any]) -> int:
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # several times faster
     except (TypeError, ValueError, BufferError):  # read-only, empty, strided, unknown to buffers
-        found: int = array.ctypes.data
+        found: int = array.__array_interface__["data"][0]
         return found
 
 
@@ -34,9 +34,15 @@ def float_bits(value: float) -> int:
     return found
 
 
-def arg_words(args: Sequence[int | float]) -> np.ndarray[Any, np.dtype[np.int64]]:
+def bits_of(value: Any, dtype: DType) -> int:
+    """Return the word that carries one element for the ``fill`` kernel."""
+    raw = np.array(value).astype(dtype.numpy).tobytes().ljust(8, b"\0")
+    return int(np.frombuffer(raw, np.int64)[0])
+
+
+def arg_words(args: Sequence[int | float]) -> list[int]:
     """Return the words of a record's arguments: ints as they are, floats as bits."""
-    return np.array([float_bits(a) if isinstance(a, float) else int(a) for a in args], np.int64)
+    return [float_bits(a) if isinstance(a, float) else int(a) for a in args]
 
 
 def call(
@@ -69,13 +75,13 @@ def call(
         data.append(address(array))
     described = np.array(words or _ABSENT, np.int64)
     addresses = np.array(data or [0], np.int64)
-    numbers = arg_words(args)
+    numbers = np.array(arg_words(args), np.int64)
     core().cpr_call(
         opcode(op),
         len(tensors),
-        described.ctypes.data,
-        addresses.ctypes.data,
+        address(described),
+        address(addresses),
         len(args),
-        numbers.ctypes.data,
+        address(numbers) if args else None,
         pool.handle if pool else None,
     )

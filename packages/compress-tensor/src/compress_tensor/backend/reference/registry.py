@@ -16,7 +16,6 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -67,38 +66,54 @@ class Reference:
             ShapeError: if one is unknown, has a wrong type, or a required one is missing.
         """
         for name, value in given.items():
-            if name not in self.parameters:
+            choices = self._choices.get(name)
+            if choices is None:
                 raise ShapeError(f"{where} has an unknown attribute {name!r}")
-            kind = self.parameters[name].annotation
-            if not _fits(value, kind):
+            if not _fits(value, choices):
+                kind = self.parameters[name].annotation
                 raise ShapeError(f"{where} has an attribute {name!r} that is no {kind}: {value!r}")
-        found = dict(given)
-        for name, parameter in self.parameters.items():
-            if name not in found:
-                if parameter.default is parameter.empty:
-                    raise ShapeError(f"{where} lacks the attribute {name!r}")
-                found[name] = parameter.default
+        found = {**self._defaults, **given}
+        if len(found) < len(self._choices):
+            name = next(n for n in self._choices if n not in found)
+            raise ShapeError(f"{where} lacks the attribute {name!r}")
         return found
 
+    @cached_property
+    def _defaults(self) -> dict[str, Attribute]:
+        return {n: p.default for n, p in self.parameters.items() if p.default is not p.empty}
 
-_KINDS = {"int": Integral, "float": Real, "str": str, "Array": np.ndarray}
+    @cached_property
+    def _choices(self) -> dict[str, list[_Choice]]:
+        return {n: _choices(str(p.annotation)) for n, p in self.parameters.items()}
 
 
-def _fits(value: Any, kind: Any) -> bool:
-    """Return whether a value is of the type that an annotation (a string) names."""
-    for choice in str(kind).split(" | "):
+# Concrete types: an abstract number is asked a hundred times more slowly.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int, np.integer),
+    "float": (float, int, np.floating, np.integer),
+    "str": (str,),
+    "Array": (np.ndarray,),
+    "None": (type(None),),
+}
+_Choice = tuple[tuple[type, ...], bool]  #: types, and whether they are those of a list's elements
+
+
+def _choices(annotation: str) -> list[_Choice]:
+    """Return the types that an annotation names; it allows anything if it names another."""
+    found: list[_Choice] = []
+    for choice in annotation.split(" | "):
         inner = choice.removeprefix("list[").removesuffix("]")
-        if choice == "None":
-            fits = value is None
-        elif inner not in _KINDS:
-            fits = True
-        elif inner == choice:
-            fits = isinstance(value, _KINDS[inner])
-        else:
-            fits = isinstance(value, list | tuple) and all(
-                isinstance(v, _KINDS[inner]) for v in value
-            )
-        if fits:
+        found.append((_KINDS.get(inner, (object,)), inner != choice and inner in _KINDS))
+    return found
+
+
+def _fits(value: Any, choices: list[_Choice]) -> bool:
+    """Return whether a value is of one of the types."""
+    for kind, listed in choices:
+        if not listed:
+            if isinstance(value, kind):
+                return True
+        elif isinstance(value, list | tuple) and all(isinstance(v, kind) for v in value):
             return True
     return False
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...dtype import DType
 from ...graph.graph import Node
-from ..lowering import Lowering, bits_of
+from ...native.call import bits_of
+from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View
 from . import halves

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...graph.graph import Node
-from ..lowering import Lowering, bits_of
+from ...native.call import bits_of
+from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View
 from . import halves

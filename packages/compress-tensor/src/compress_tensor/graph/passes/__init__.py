@@ -1,4 +1,7 @@
-"""Passes: graph to graph, one per file, never changing the graph they are given."""
+"""Passes: graph to graph, one per file, never changing the graph they are given.
+
+Nodes that a pass leaves alone are those of the graph that it is given.
+"""
 
 from __future__ import annotations
 

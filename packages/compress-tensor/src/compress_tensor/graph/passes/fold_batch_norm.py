@@ -17,9 +17,12 @@ from ..graph import Array, Graph, Node
 
 def fold_batch_norm(graph: Graph) -> Graph:
     """Return the graph with such pairs made one node."""
+    if not any(node.op == "BatchNormalization" for node in graph.nodes):
+        return graph
     found = graph.copy()
     producers, consumers = found.producers(), found.consumers()
     outputs = {value.name for value in found.outputs}
+    taken = found.names()
     removed: set[int] = set()
     for norm in found.nodes:
         conv = producers.get(norm.inputs[0]) if norm.op == "BatchNormalization" else None
@@ -28,14 +31,14 @@ def fold_batch_norm(graph: Graph) -> Graph:
         between = norm.inputs[0]
         if between in outputs or len(consumers[between]) != 1:
             continue
-        if _fold(found, conv, norm):
+        if _fold(found, conv, norm, taken):
             removed.add(id(norm))
             producers[conv.outputs[0]] = conv
     found.nodes = [node for node in found.nodes if id(node) not in removed]
     return found
 
 
-def _fold(graph: Graph, conv: Node, norm: Node) -> bool:
+def _fold(graph: Graph, conv: Node, norm: Node, taken: set[str]) -> bool:
     if norm.attributes.get("training_mode", 0) or any(norm.outputs[1:]):
         return False
     names = [*conv.inputs[1:], *norm.inputs[1:]]
@@ -57,9 +60,9 @@ def _fold(graph: Graph, conv: Node, norm: Node) -> bool:
     if not (np.isfinite(folded_weights).all() and np.isfinite(folded_bias).all()):
         return False
     output = norm.outputs[0]
-    weight_name = graph.fresh(f"{output}/weight")
+    weight_name = graph.fresh(f"{output}/weight", taken)
     graph.constants[weight_name] = folded_weights
-    bias_name = graph.fresh(f"{output}/bias")
+    bias_name = graph.fresh(f"{output}/bias", taken)
     graph.constants[bias_name] = folded_bias
     conv.inputs = [conv.inputs[0], weight_name, bias_name]
     conv.outputs = [output]

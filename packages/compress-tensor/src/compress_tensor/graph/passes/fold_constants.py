@@ -7,32 +7,30 @@ with subgraphs, results of more than 2**28 elements, and whatever its definition
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ...backend.reference.registry import evaluate
 from ...errors import CompressError
 from ..graph import Graph, Node
-from ..infer import COSTLY, RANDOM, infer_node, info_of
+from ..infer import COSTLY, KEPT, RANDOM, infer_node, info_of
 
 MOST_ELEMENTS = 1 << 28
-KEPT = frozenset({"DequantizeLinear"})
 
 
 def fold_constants(graph: Graph) -> Graph:
     """Return the graph with such nodes replaced by constants."""
-    found = graph.copy()
-    kept: list[Node] = []
-    for node in found.nodes:
-        if not _fold(found, node):
-            kept.append(node)
-    found.nodes = kept
+    found = replace(graph, nodes=[], constants=dict(graph.constants))
+    found.nodes = [node for node in graph.nodes if not _fold(found, node)]
     return found
 
 
 def _fold(graph: Graph, node: Node) -> bool:
     """Compute the node's outputs into the constants, if that can be done."""
-    known = all(not name or name in graph.constants for name in node.inputs)
-    if not known or node.op in RANDOM | COSTLY | KEPT or any(True for _ in node.subgraphs()):
+    if any(name and name not in graph.constants for name in node.inputs):
+        return False
+    if node.op in RANDOM | COSTLY | KEPT or any(True for _ in node.subgraphs()):
         return False
     if not node.inputs and node.op not in ("Constant", "EyeLike"):
         return False

@@ -6,8 +6,10 @@ nothing is copied.  Inputs, constants and values that are outputs themselves kee
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..graph import Graph
-from ..rename import renamed
+from ..rename import renamed_where
 
 
 def name_outputs(graph: Graph) -> Graph:
@@ -20,11 +22,12 @@ def name_outputs(graph: Graph) -> Graph:
             source = node.inputs[0]
             if source in made:
                 names.setdefault(source, node.outputs[0])
-    found = graph.copy()
+    if not names:
+        return graph
     done = set(names.items())
-    found.nodes = [
-        renamed(node, names)
+    nodes = [
+        renamed_where(node, names)
         for node in graph.nodes
         if node.op != "Identity" or (node.inputs[0], node.outputs[0]) not in done
     ]
-    return found
+    return replace(graph, nodes=nodes)

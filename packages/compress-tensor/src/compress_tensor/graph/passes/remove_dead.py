@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..graph import Graph, captured
 
 
@@ -13,7 +15,5 @@ def remove_dead(graph: Graph) -> Graph:
         if any(name in needed for name in node.outputs):
             kept.append(node)
             needed.update([*node.inputs, *captured(node)])
-    found = graph.copy()
-    found.nodes = [node.copy() for node in reversed(kept)]
-    found.constants = {n: array for n, array in graph.constants.items() if n in needed}
-    return found
+    constants = {n: array for n, array in graph.constants.items() if n in needed}
+    return replace(graph, nodes=kept[::-1], constants=constants)

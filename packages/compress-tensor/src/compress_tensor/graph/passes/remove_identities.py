@@ -8,8 +8,10 @@ A node whose output is a graph output stays: outputs keep their names.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..graph import Graph, Node
-from ..rename import renamed
+from ..rename import renamed_where
 
 
 def remove_identities(graph: Graph) -> Graph:
@@ -19,14 +21,12 @@ def remove_identities(graph: Graph) -> Graph:
     names: dict[str, str] = {}
     kept: list[Node] = []
     for node in graph.nodes:
-        node = renamed(node, names) if names else node.copy()
+        node = renamed_where(node, names)
         if node.outputs[0] not in outputs and _hands_on(graph, node, consumers):
             names[node.outputs[0]] = node.inputs[0]
         else:
             kept.append(node)
-    found = graph.copy()
-    found.nodes = kept
-    return found
+    return replace(graph, nodes=kept)
 
 
 def _hands_on(graph: Graph, node: Node, consumers: dict[str, list[Node]]) -> bool:

@@ -35,9 +35,9 @@ class NeedsValue(CompressError):  # noqa: N818 - a question, not an error
         self.name = name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes three times as long to make
 class Info:
-    """What is known of a value while shapes are inferred.
+    """What is known of a value while shapes are inferred.  Never changed once made.
 
     Attributes:
         dtype: element type.

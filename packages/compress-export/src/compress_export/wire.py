@@ -1,0 +1,163 @@
+"""An ONNX file without the contents of its large tensors, which go straight into arrays.
+
+protobuf keeps every byte of a file twice, and hands it out as a third copy.  Here a file's wire
+format (protobuf.dev/programming-guides/encoding) is followed to the initializers of the main
+graph; what their ``raw_data`` holds is read from the file to where it stays, and protobuf parses
+the rest, which is small.  A file in which anything else than plain fields is met is left whole:
+protobuf then says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO, RawIOBase
+
+import numpy as np
+
+from compress_tensor.graph.graph import Array
+
+#: bytes of ``raw_data`` that are worth an array of their own
+LARGE = 1 << 14
+_WINDOW = 1 << 16
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
+_GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # fields of ModelProto, GraphProto, TensorProto
+
+_Piece = bytes | tuple[int, int]  #: bytes, or where they lie in the file
+_Handler = Callable[[int, int], list[_Piece]]
+
+
+class Unusual(Exception):  # noqa: N818 - not an error of the caller
+    """The file is not plain; protobuf must read it whole."""
+
+
+class Wire:
+    """One model's file, followed once.
+
+    Args:
+        file: open at its start, unbuffered.
+        size: its bytes.
+        large: bytes of ``raw_data`` that get an array.
+
+    Attributes:
+        rest: the bytes of the file without what `arrays` hold.
+        arrays: uint8, by number of the initializer in the main graph.
+
+    Raises:
+        Unusual: see there.
+        OSError: if the file cannot be read.
+    """
+
+    def __init__(self, file: RawIOBase | BytesIO, size: int, large: int = LARGE) -> None:
+        self._file, self._large = file, large
+        self._at = self._base = 0
+        self._window = b""
+        self._count = 0  # initializers met
+        self._payloads: dict[int, tuple[int, int]] = {}
+        pieces = self._message(size, _GRAPH, self._graph)
+        self.rest = b"".join(p if isinstance(p, bytes) else self._bytes(*p) for p in pieces)
+        self.arrays = {n: self._array(*place) for n, place in self._payloads.items()}
+
+    def _graph(self, start: int, end: int) -> list[_Piece]:
+        return self._message(end, _INITIALIZER, self._tensor)
+
+    def _tensor(self, start: int, end: int) -> list[_Piece]:
+        number, self._count = self._count, self._count + 1
+        if end - start < self._large:
+            return [(start, end)]
+
+        met: list[int] = []
+
+        def payload(first: int, last: int) -> list[_Piece]:
+            if met:
+                raise Unusual("raw_data twice")
+            met.append(first)
+            if last - first < self._large:
+                return [(first, last)]
+            self._payloads[number] = (first, last)
+            return []
+
+        return self._message(end, _RAW_DATA, payload)
+
+    def _message(self, end: int, wanted: int, handler: _Handler) -> list[_Piece]:
+        """Return a message whose fields ``wanted`` are replaced by what ``handler`` returns."""
+        found: list[_Piece] = []
+        start = self._at  # of what is kept as it is
+        while self._at < end:
+            before = self._at
+            key = self._varint()
+            field, wire = key >> 3, key & 7
+            if wire == _VARINT:
+                self._varint()
+            elif wire == _FIXED64:
+                self._at += 8
+            elif wire == _FIXED32:
+                self._at += 4
+            elif wire == _BYTES:
+                size = self._varint()
+                first = self._at
+                last = first + size
+                if last > end:
+                    raise Unusual("a field ends behind its message")
+                if field == wanted:
+                    inner = handler(first, last)
+                    if inner != [(first, last)]:
+                        found.append((start, before))
+                        found += self._wrapped(key, inner)
+                        start = last
+                self._at = last
+            else:
+                raise Unusual("a group")
+            if not field:
+                raise Unusual("field 0")
+        if self._at != end:
+            raise Unusual("a field ends behind its message")
+        found.append((start, end))
+        return found
+
+    @staticmethod
+    def _wrapped(key: int, inner: list[_Piece]) -> list[_Piece]:
+        if not inner:  # the field goes
+            return []
+        size = sum(len(p) if isinstance(p, bytes) else p[1] - p[0] for p in inner)
+        return [_varint_bytes(key) + _varint_bytes(size), *inner]
+
+    def _varint(self) -> int:
+        value = shift = 0
+        while True:
+            place = self._at - self._base
+            if not 0 <= place < len(self._window):
+                self._file.seek(self._at)
+                self._base, self._window, place = self._at, self._file.read(_WINDOW) or b"", 0
+                if not self._window:
+                    raise Unusual("the file ends")
+            byte = self._window[place]
+            self._at += 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+            if shift > 63:
+                raise Unusual("a number of more than 64 bits")
+
+    def _bytes(self, start: int, end: int) -> bytes:
+        return self._array(start, end).tobytes()
+
+    def _array(self, start: int, end: int) -> Array:
+        found = np.empty(end - start, np.uint8)
+        view, done = memoryview(found), 0
+        self._file.seek(start)
+        while done < len(view):
+            got = self._file.readinto(view[done:])
+            if not got:
+                raise Unusual("the file became shorter")
+            done += got
+        return found
+
+
+def _varint_bytes(value: int) -> bytes:
+    found = bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
