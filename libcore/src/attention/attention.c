@@ -1,8 +1,8 @@
 /* attention.c - scores, softmax and weighted sum of one block of queries after the other.
  *
  * The scores of a block stay in the cache; nobody else sees them.  Every number is computed as
- * gemm_f32 (gemm_bf16), the elementwise kernels and softmax (and cast) would compute it one after
- * the other: the bytes are theirs.
+ * gemm_f32 (gemm_bf16, gemm_s8), the elementwise kernels and softmax (and cast, quantize_linear)
+ * would compute it one after the other: the bytes are theirs.
  */
 #include "attention/attention.h"
 
@@ -10,7 +10,9 @@
 
 #include "gemm_bf16/gemm_bf16.h"
 #include "gemm_f32/gemm_f32.h"
+#include "gemm_s8/gemm_s8.h"
 #include "norm/norm.h"
+#include "quant/linear.h"
 #include "vector/cast.h"
 
 /* attention_f32: out = softmax(scale(Q K') + mask) V per batch and head
@@ -20,9 +22,14 @@
  * args      scale (0 none, 1 times, 2 by the factor), factor (float)
  *
  * attention_bf16: Q, K and V bf16, out f32 or bf16; scores and softmax are float32, and the softmax
- * is rounded before it is multiplied with V */
+ * is rounded before it is multiplied with V
+ *
+ * attention_s8: Q u8, K and V s8, out f32, u8 or s8; more args: the zero point of Q, what the sums
+ * of the scores are multiplied by, scale and zero point of the softmax as u8 (float, int), what the
+ * last sums are multiplied by, and as in gemm_s8 low, high (floats) and the zero point of out */
 enum { Q, K, V, MASK, OUT };
 enum { SCALE, FACTOR, N_ARGS };
+enum { Q_ZERO = N_ARGS, SCORE_SCALE, WEIGHT_SCALE, WEIGHT_ZERO, OUT_SCALE, LOW, HIGH, OUT_ZERO, S8_ARGS };
 
 enum {
     MOST_ROWS = 4 * CPR_MAX_ROWS,  /* queries in a block */
@@ -31,22 +38,20 @@ enum {
     PER_THREAD = 4                 /* units of work per thread */
 };
 
-/* How a worker's scratch memory is cut, in bytes. */
+/* How a worker's scratch memory is cut: offsets in bytes, behind the packed keys. */
 typedef struct {
-    int64_t keys, values, scores;
+    int64_t values;
+    int64_t starts, scales; /* s8: of the columns of both products */
+    int64_t scores;
+    int64_t weights; /* the softmax, where it is not left in the place of the scores */
+    int64_t total;
     int64_t step;  /* elements from one row of scores to the next */
     int64_t block; /* queries in a block */
-    int64_t total; /* with the rounded softmax behind the scores, if that is made */
 } layout;
 
-static bool is_half(const cpr_op *op)
+static int64_t up(int64_t n, int64_t unit)
 {
-    return op->tensor[Q]->dtype == CPR_BF16;
-}
-
-static int64_t whole(int64_t n)
-{
-    return (n + CPR_PANEL - 1) / CPR_PANEL * CPR_PANEL;
+    return (n + unit - 1) / unit * unit;
 }
 
 /* Queries per block: whole tiles as far as their scores fit. */
@@ -56,23 +61,33 @@ static int64_t block_of(int64_t step)
     return fit < CPR_MAX_ROWS ? CPR_MAX_ROWS : fit > MOST_ROWS ? MOST_ROWS : fit;
 }
 
+/* Append a * b bytes; returns where they begin. */
+static int64_t append(layout *l, int64_t a, int64_t b, bool *bad)
+{
+    const int64_t at = l->total;
+    int64_t bytes;
+    *bad |= __builtin_mul_overflow(a, b, &bytes);
+    *bad |= __builtin_add_overflow(at, bytes, &l->total);
+    return at;
+}
+
 static bool layout_of(const cpr_op *op, layout *l)
 {
     const int64_t n = op->tensor[K]->dim[2], d = op->tensor[K]->dim[3], e = op->tensor[V]->dim[3];
     const int64_t most = (int64_t)1 << 31;
     if (n > most || d > most || e > most)
         return false;
-    l->step = whole(n);
-    l->block = block_of(l->step);
-    const int64_t width = is_half(op) ? 2 : 4;
-    int64_t weights;
-    bool bad = __builtin_mul_overflow(whole(n), (d + d % 2) * width, &l->keys);
-    bad |= __builtin_mul_overflow(whole(e), (n + n % 2) * width, &l->values);
-    bad |= __builtin_mul_overflow(l->block * 4, l->step, &l->scores);
-    bad |= __builtin_mul_overflow(is_half(op) ? l->block * width : 0, l->step, &weights);
-    bad |= __builtin_add_overflow(l->keys, l->values, &l->total);
-    bad |= __builtin_add_overflow(l->total, l->scores, &l->total);
-    bad |= __builtin_add_overflow(l->total, weights, &l->total);
+    const int32_t dtype = op->tensor[K]->dtype;
+    const int64_t width = cpr_dtype_bytes(dtype), unit = dtype == CPR_F32 ? 1 : dtype == CPR_BF16 ? 2 : 4;
+    const int64_t keys = up(n, CPR_PANEL), sizes = up(e, CPR_PANEL), columns = dtype == CPR_S8 ? 4 : 0;
+    *l = (layout){.step = keys, .block = block_of(keys)};
+    bool bad = false;
+    append(l, keys, up(d, unit) * width, &bad);
+    l->values = append(l, sizes, up(n, unit) * width, &bad);
+    l->starts = append(l, keys + sizes, columns, &bad);
+    l->scales = append(l, keys + sizes, columns, &bad);
+    l->scores = append(l, l->block * 4, keys, &bad);
+    l->weights = append(l, dtype == CPR_F32 ? 0 : l->block * width, keys, &bad);
     return !bad && l->total < INT64_MAX / 64;
 }
 
@@ -81,13 +96,14 @@ static bool is_of_rank_4(const cpr_tensor *t, int32_t dtype)
     return t && t->dtype == dtype && t->rank == 4;
 }
 
-static cpr_status check(const char *name, const cpr_op *op, int32_t dtype, int64_t *scratch_bytes)
+static cpr_status check(const char *name, const cpr_op *op, int32_t dtype, int32_t n_args, int64_t *scratch_bytes)
 {
-    CPR_REQUIRE(name, op->n_tensors == 5 && op->n_args == N_ARGS);
+    CPR_REQUIRE(name, op->n_tensors == 5 && op->n_args == n_args);
     const cpr_tensor *q = op->tensor[Q], *k = op->tensor[K], *v = op->tensor[V], *mask = op->tensor[MASK];
     const cpr_tensor *out = op->tensor[OUT];
-    CPR_REQUIRE(name, is_of_rank_4(q, dtype) && is_of_rank_4(k, dtype) && is_of_rank_4(v, dtype));
-    CPR_REQUIRE(name, is_of_rank_4(out, CPR_F32) || is_of_rank_4(out, dtype));
+    CPR_REQUIRE(name, is_of_rank_4(q, dtype == CPR_S8 ? CPR_U8 : dtype));
+    CPR_REQUIRE(name, is_of_rank_4(k, dtype) && is_of_rank_4(v, dtype));
+    CPR_REQUIRE(name, is_of_rank_4(out, CPR_F32) || is_of_rank_4(out, dtype) || is_of_rank_4(out, q->dtype));
     CPR_REQUIRE(name, !mask || is_of_rank_4(mask, CPR_F32));
     for (int i = 0; i < 2; i++) {
         CPR_REQUIRE(name, q->dim[i] == out->dim[i] && k->dim[i] == out->dim[i] && v->dim[i] == out->dim[i]);
@@ -107,12 +123,26 @@ static cpr_status check(const char *name, const cpr_op *op, int32_t dtype, int64
 
 static cpr_status check_f32(const cpr_op *op, int64_t *scratch_bytes)
 {
-    return check("attention_f32", op, CPR_F32, scratch_bytes);
+    return check("attention_f32", op, CPR_F32, N_ARGS, scratch_bytes);
 }
 
 static cpr_status check_bf16(const cpr_op *op, int64_t *scratch_bytes)
 {
-    return check("attention_bf16", op, CPR_BF16, scratch_bytes);
+    return check("attention_bf16", op, CPR_BF16, N_ARGS, scratch_bytes);
+}
+
+static cpr_status check_s8(const cpr_op *op, int64_t *scratch_bytes)
+{
+    const char *name = "attention_s8";
+    const cpr_status status = check(name, op, CPR_S8, S8_ARGS, scratch_bytes);
+    if (status)
+        return status;
+    CPR_REQUIRE(name, op->tensor[K]->dim[2] <= CPR_S8_MAX_K && op->tensor[K]->dim[3] <= CPR_S8_MAX_K);
+    CPR_REQUIRE(name, op->args[Q_ZERO] >= 0 && op->args[Q_ZERO] <= 255);
+    CPR_REQUIRE(name, op->args[WEIGHT_ZERO] >= 0 && op->args[WEIGHT_ZERO] <= 255);
+    CPR_REQUIRE(name, cpr_s8_bounds_fit(op->tensor[OUT]->dtype, cpr_arg_float(op, LOW), cpr_arg_float(op, HIGH),
+                                        op->args[OUT_ZERO]));
+    return CPR_OK;
 }
 
 typedef struct {
@@ -120,7 +150,10 @@ typedef struct {
     const cpr_attention_ops *ops;
     const cpr_norm_ops *norm;
     cpr_product_kind scores, result; /* the two products */
-    cpr_core *round;                 /* float32 to bfloat16; NULL: the softmax stays as it is */
+    cpr_block score_block, result_block; /* their epilogues */
+    cpr_core *narrow;                /* the softmax to bfloat16 or codes; NULL: it stays as it is */
+    float weight_scale;              /* s8: of its codes */
+    uint8_t weight_zero;
     layout layout;
     float factor;
     int64_t rows, parts; /* queries that one unit of work covers, units per head */
@@ -134,18 +167,31 @@ static char *row_of(const cpr_op *op, int32_t i, int64_t batch, int64_t head, in
     return (char *)op->data[i] + at * cpr_dtype_bytes(t->dtype);
 }
 
-/* rows (a_step elements apart) times n columns of packed B, without bias or clip. */
-static void product(const cpr_product_kind *kind, const char *a, int64_t a_step, int64_t rows, int64_t k,
-                    const char *b, int64_t n, char *c, int64_t c_step)
+/* rows (a_step elements apart) times n columns of packed B, with the epilogue of `block`. */
+static void product(const cpr_product_kind *kind, cpr_block block, const char *a, int64_t a_step, int64_t rows,
+                    int64_t k, const char *b, int64_t n, char *c, int64_t c_step)
 {
     const void *pointers[MOST_ROWS];
     for (int64_t i = 0; i < rows; i++)
         pointers[i] = a + i * a_step * kind->a_bytes;
-    const cpr_block block = {.taps = 1, .kc = k, .rows = pointers, .b = b, .low = -INFINITY, .high = INFINITY,
-                             .store = kind->c_bytes == 4 ? CPR_F32 : CPR_BF16, .c = c, .ldc = c_step};
+    block.taps = 1;
+    block.kc = k;
+    block.rows = pointers;
+    block.b = b;
+    block.c = c;
+    block.ldc = c_step;
     const uint32_t state = cpr_flush_begin(kind);
     cpr_product(kind, &block, rows, cpr_block_rows(kind->tiles, rows, (n + CPR_PANEL - 1) / CPR_PANEL, 0), n, NULL);
     cpr_flush_end(kind, state);
+}
+
+/* Round or quantize a row of the softmax. */
+static void narrow_row(const job *j, int64_t n, float *from, char *to)
+{
+    if (j->op->tensor[K]->dtype == CPR_BF16)
+        j->narrow(NULL, n, (char *[]){(char *)from, to}, 0);
+    else
+        j->narrow(NULL, n, (char *[]){(char *)from, (char *)&j->weight_scale, (char *)&j->weight_zero, to}, 1u << 1 | 1u << 2);
 }
 
 /* One block of queries of one head, whose keys and values are packed. */
@@ -154,37 +200,50 @@ static void attend(const job *j, int64_t batch, int64_t head, int64_t row, int64
     const cpr_op *op = j->op;
     const cpr_tensor *q = op->tensor[Q], *v = op->tensor[V], *mask = op->tensor[MASK], *out = op->tensor[OUT];
     const layout *l = &j->layout;
-    const int64_t n = v->dim[2];
-    const char *keys = scratch, *values = keys + l->keys;
-    char *weights = scratch + l->keys + l->values;
-    float *scores = (float *)weights;
-    product(&j->scores, row_of(op, Q, batch, head, row), q->stride[2], rows, q->dim[3], keys, n, weights, l->step);
+    const int64_t n = v->dim[2], width = j->result.a_bytes;
+    float *scores = (float *)(scratch + l->scores);
+    char *weights = (char *)scores;
+    cpr_block first = j->score_block, last = j->result_block;
+    if (j->score_block.scale) { /* s8: where a worker keeps them */
+        first.start = scratch + l->starts;
+        first.scale = (const float *)(scratch + l->scales);
+        last.start = scratch + l->starts + l->step * 4;
+        last.scale = first.scale + l->step;
+    }
+    product(&j->scores, first, row_of(op, Q, batch, head, row), q->stride[2], rows, q->dim[3], scratch, n, weights, l->step);
     const float *added = mask ? (const float *)row_of(op, MASK, batch, head, row) : NULL;
     if (mask || op->args[SCALE] != CPR_SCALE_NONE)
         for (int64_t i = 0; i < rows; i++)
             j->ops->scale_and_mask(scores + i * l->step, n, op->args[SCALE], j->factor,
                                    mask ? added + i * mask->stride[2] : NULL, mask ? mask->stride[3] : 0);
     j->norm->softmax_rows(scores, l->step, rows, n);
-    if (j->round) {
-        weights += l->scores;
+    if (j->narrow) {
+        weights = scratch + l->weights;
         for (int64_t i = 0; i < rows; i++)
-            j->round(NULL, n, (char *[]){(char *)(scores + i * l->step), weights + i * l->step * 2}, 0);
+            narrow_row(j, n, scores + i * l->step, weights + i * l->step * width);
     }
-    product(&j->result, weights, l->step, rows, n, values, out->dim[3], row_of(op, OUT, batch, head, row),
-            out->stride[2]);
+    product(&j->result, last, weights, l->step, rows, n, scratch + l->values, out->dim[3],
+            row_of(op, OUT, batch, head, row), out->stride[2]);
 }
 
 /* Pack the keys and values of a head. */
-static void pack_head(const cpr_op *op, const layout *l, int64_t batch, int64_t head, char *scratch)
+static void pack_head(const job *j, int64_t batch, int64_t head, char *scratch)
 {
+    const cpr_op *op = j->op;
     const cpr_tensor *k = op->tensor[K], *v = op->tensor[V];
     const void *keys = row_of(op, K, batch, head, 0), *values = row_of(op, V, batch, head, 0);
-    if (is_half(op)) {
-        cpr_pack_bf16(keys, k->dim[3], k->dim[2], k->stride[3], k->stride[2], (uint16_t *)scratch);
-        cpr_pack_bf16(values, v->dim[2], v->dim[3], v->stride[2], v->stride[3], (uint16_t *)(scratch + l->keys));
+    char *to = scratch + j->layout.values;
+    const int64_t n = k->dim[2], d = k->dim[3], e = v->dim[3];
+    if (k->dtype == CPR_BF16) {
+        cpr_pack_bf16(keys, d, n, k->stride[3], k->stride[2], (uint16_t *)scratch);
+        cpr_pack_bf16(values, n, e, v->stride[2], v->stride[3], (uint16_t *)to);
+    } else if (k->dtype == CPR_F32) {
+        cpr_pack_f32(keys, d, n, k->stride[3], k->stride[2], (float *)scratch);
+        cpr_pack_f32(values, n, e, v->stride[2], v->stride[3], (float *)to);
     } else {
-        cpr_pack_f32(keys, k->dim[3], k->dim[2], k->stride[3], k->stride[2], (float *)scratch);
-        cpr_pack_f32(values, v->dim[2], v->dim[3], v->stride[2], v->stride[3], (float *)(scratch + l->keys));
+        int32_t *starts = (int32_t *)(scratch + j->layout.starts);
+        cpr_pack_s8(keys, d, n, k->stride[3], k->stride[2], (int8_t *)scratch, op->args[Q_ZERO], starts);
+        cpr_pack_s8(values, n, e, v->stride[2], v->stride[3], (int8_t *)to, j->weight_zero, starts + j->layout.step);
     }
 }
 
@@ -194,11 +253,18 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
     const cpr_op *op = j->op;
     const cpr_tensor *out = op->tensor[OUT];
     char *scratch = op->scratch + worker * op->scratch_stride;
+    if (j->score_block.scale) {
+        float *scales = (float *)(scratch + j->layout.scales);
+        for (int64_t i = 0; i < j->layout.step; i++)
+            scales[i] = *j->score_block.scale;
+        for (int64_t i = 0; i < up(out->dim[3], CPR_PANEL); i++)
+            scales[j->layout.step + i] = *j->result_block.scale;
+    }
     int64_t packed = -1;
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t at = unit / j->parts, batch = at / out->dim[1], head = at % out->dim[1];
         if (at != packed) {
-            pack_head(op, &j->layout, batch, head, scratch);
+            pack_head(j, batch, head, scratch);
             packed = at;
         }
         const int64_t first = unit % j->parts * j->rows, left = out->dim[2] - first;
@@ -218,10 +284,29 @@ static cpr_status run(const cpr_op *op)
              .factor = (float)cpr_arg_float(op, FACTOR)};
     if (!layout_of(op, &j.layout))
         return cpr_fail(CPR_ERR_ARGUMENT, "attention: sizes overflow");
-    j.scores = is_half(op) ? cpr_bf16_kind(CPR_F32) : cpr_f32_kind();
-    j.result = is_half(op) ? cpr_bf16_kind(out->dtype) : cpr_f32_kind();
-    if (is_half(op))
-        j.round = CPR_PICK(cpr_cast)->from_to[cpr_cast_index(CPR_F32)][cpr_cast_index(CPR_BF16)];
+    j.score_block = (cpr_block){.low = -INFINITY, .high = INFINITY, .store = CPR_F32};
+    j.result_block = (cpr_block){.low = -INFINITY, .high = INFINITY, .store = out->dtype};
+    float score_scale, out_scale;
+    if (op->tensor[K]->dtype == CPR_F32) {
+        j.scores = j.result = cpr_f32_kind();
+    } else if (op->tensor[K]->dtype == CPR_BF16) {
+        j.scores = cpr_bf16_kind(CPR_F32);
+        j.result = cpr_bf16_kind(out->dtype);
+        j.narrow = CPR_PICK(cpr_cast)->from_to[cpr_cast_index(CPR_F32)][cpr_cast_index(CPR_BF16)];
+    } else {
+        j.scores = cpr_s8_kind(CPR_F32);
+        j.result = cpr_s8_kind(out->dtype);
+        j.narrow = CPR_PICK(cpr_linear)->quantize[0];
+        j.weight_scale = (float)cpr_arg_float(op, WEIGHT_SCALE);
+        j.weight_zero = (uint8_t)op->args[WEIGHT_ZERO];
+        score_scale = (float)cpr_arg_float(op, SCORE_SCALE);
+        out_scale = (float)cpr_arg_float(op, OUT_SCALE);
+        j.score_block.scale = &score_scale;
+        j.result_block.scale = &out_scale;
+        j.result_block.low = (float)cpr_arg_float(op, LOW);
+        j.result_block.high = (float)cpr_arg_float(op, HIGH);
+        j.result_block.zero_point = (int32_t)op->args[OUT_ZERO];
+    }
     /* A head is cut into parts where there are too few heads for the threads. */
     const int64_t wanted = PER_THREAD * cpr_pool_threads(op->pool);
     int64_t parts = heads < wanted && cpr_pool_threads(op->pool) > 1 ? (wanted + heads - 1) / heads : 1;
@@ -235,3 +320,4 @@ static cpr_status run(const cpr_op *op)
 
 const cpr_kernel cpr_k_attention_f32 = {"attention_f32", check_f32, run};
 const cpr_kernel cpr_k_attention_bf16 = {"attention_bf16", check_bf16, run};
+const cpr_kernel cpr_k_attention_s8 = {"attention_s8", check_s8, run};

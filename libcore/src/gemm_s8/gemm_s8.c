@@ -37,6 +37,16 @@ cpr_product_kind cpr_s8_kind(int32_t store)
     return kind;
 }
 
+bool cpr_s8_bounds_fit(int32_t dtype, double low, double high, int64_t zero_point)
+{
+    if (zero_point < -128 || zero_point > 255)
+        return false;
+    if (dtype != CPR_U8 && dtype != CPR_S8)
+        return true;
+    const double least = dtype == CPR_U8 ? 0.0 : -128.0;
+    return low >= least - (double)zero_point && high <= least + 255.0 - (double)zero_point && low <= high;
+}
+
 /* What both operators share: C is s32 without scale, else f32, u8 or s8; start and scale have
  * `groups` x panels * 16 elements. */
 static cpr_status check_epilogue(const char *name, const cpr_tensor *start, const cpr_tensor *scale,
@@ -47,11 +57,7 @@ static cpr_status check_epilogue(const char *name, const cpr_tensor *start, cons
     CPR_REQUIRE(name, !start || (start->dtype == CPR_S32 && cpr_is_contiguous(start) && cpr_elements(start) == columns));
     CPR_REQUIRE(name, !scale || (scale->dtype == CPR_F32 && cpr_is_contiguous(scale) && cpr_elements(scale) == columns));
     CPR_REQUIRE(name, !residual || (c->dtype != CPR_S32 && c->dtype != CPR_S8 && residual->dtype == c->dtype));
-    if (c->dtype == CPR_U8)
-        CPR_REQUIRE(name, low >= -(double)zero_point && high <= 255.0 - (double)zero_point && low <= high);
-    if (c->dtype == CPR_S8)
-        CPR_REQUIRE(name, low >= -128.0 - (double)zero_point && high <= 127.0 - (double)zero_point && low <= high);
-    CPR_REQUIRE(name, zero_point >= -128 && zero_point <= 255);
+    CPR_REQUIRE(name, cpr_s8_bounds_fit(c->dtype, low, high, zero_point));
     return CPR_OK;
 }
 

@@ -27,6 +27,15 @@ extern const cpr_tiles cpr_s8_tiles_scalar, cpr_s8_tiles_avx2, cpr_s8_tiles_avx5
 
 cpr_wide cpr_s8_wide_amx;
 
+/* Pack B [k, n] of any strides as quads of k in panels; start[j], for whole panels, becomes
+ * -zero * the sum of column j. */
+void cpr_pack_s8(const int8_t *b, int64_t k, int64_t n, int64_t k_step, int64_t n_step, int8_t *packed, int64_t zero,
+                 int32_t *start);
+
+/* Whether the bounds of a clip, counted from the zero point, are codes of the dtype; of no other
+ * dtype are there bounds. */
+bool cpr_s8_bounds_fit(int32_t dtype, double low, double high, int64_t zero_point);
+
 /* Bytes with the tiles of the instruction set in use; c_bytes from the dtype of C. */
 cpr_product_kind cpr_s8_kind(int32_t store);
 

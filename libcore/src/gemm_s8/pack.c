@@ -146,6 +146,38 @@ static void pack_bytes(const int8_t *b, int64_t first, int64_t k, int64_t k_step
             out[(i / 4 * CPR_PANEL + j) * 4 + i % 4] = b[i * k_step + j * n_step];
 }
 
+/* One panel of one tap, which is all zeros where columns or k are missing. */
+static void pack_tap(const int8_t *b, int64_t k, int64_t n, int64_t k_step, int64_t n_step, int8_t *out)
+{
+    if (n_step == 1)
+        pack_rows(b, k / 4, k_step, n, out);
+    else if (k_step == 1)
+        pack_columns(b, k / 4, n, n_step, out);
+    pack_bytes(b, n_step == 1 || k_step == 1 ? k / 4 * 4 : 0, k, k_step, n, n_step, out);
+}
+
+static void start_of(const int8_t *panel, int64_t quads, int64_t zero, int32_t *start)
+{
+    int32_t sums[CPR_PANEL] = {0};
+    if (zero)
+        sum_columns(panel, quads, sums);
+    for (int64_t j = 0; j < CPR_PANEL; j++)
+        start[j] = -(int32_t)zero * sums[j];
+}
+
+void cpr_pack_s8(const int8_t *b, int64_t k, int64_t n, int64_t k_step, int64_t n_step, int8_t *packed, int64_t zero,
+                 int32_t *start)
+{
+    const int64_t quads = (k + 3) / 4, bytes = quads * CPR_PANEL * 4;
+    for (int64_t j = 0; j < n; j += CPR_PANEL, packed += bytes, start += CPR_PANEL) {
+        const int64_t columns = n - j < CPR_PANEL ? n - j : CPR_PANEL;
+        if (columns < CPR_PANEL || k % 4)
+            memset(packed, 0, (size_t)bytes);
+        pack_tap(b + j * n_step, k, columns, k_step, n_step, packed);
+        start_of(packed, quads, zero, start);
+    }
+}
+
 static void work(void *context, int64_t begin, int64_t end, int32_t worker)
 {
     (void)worker;
@@ -157,25 +189,12 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
         const int64_t n = in->dim[3] - first < CPR_PANEL ? in->dim[3] - first : CPR_PANEL;
         const int8_t *b = (const int8_t *)op->data[0] + unit / panels * in->stride[0] + first * in->stride[3];
         int8_t *panel = (int8_t *)op->data[1] + unit * taps * quads * CPR_PANEL * 4;
-        const int64_t k_step = in->stride[2], n_step = in->stride[3];
         if (n < CPR_PANEL || k % 4)
             memset(panel, 0, (size_t)(taps * quads * CPR_PANEL * 4));
-        for (int64_t t = 0; t < taps; t++) {
-            const int8_t *from = b + t * in->stride[1];
-            int8_t *to = panel + t * quads * CPR_PANEL * 4;
-            if (n_step == 1)
-                pack_rows(from, k / 4, k_step, n, to);
-            else if (k_step == 1)
-                pack_columns(from, k / 4, n, n_step, to);
-            pack_bytes(from, n_step == 1 || k_step == 1 ? k / 4 * 4 : 0, k, k_step, n, n_step, to);
-        }
-        if (op->n_tensors == 3) {
-            int32_t sums[CPR_PANEL] = {0};
-            if (op->args[0])
-                sum_columns(panel, taps * quads, sums);
-            for (int64_t j = 0; j < CPR_PANEL; j++)
-                ((int32_t *)op->data[2])[unit * CPR_PANEL + j] = -(int32_t)op->args[0] * sums[j];
-        }
+        for (int64_t t = 0; t < taps; t++)
+            pack_tap(b + t * in->stride[1], k, n, in->stride[2], in->stride[3], panel + t * quads * CPR_PANEL * 4);
+        if (op->n_tensors == 3)
+            start_of(panel, taps * quads, op->args[0], (int32_t *)op->data[2] + unit * CPR_PANEL);
     }
 }
 

@@ -31,6 +31,7 @@
     X(group_norm)  \
     X(attention_f32) \
     X(attention_bf16) \
+    X(attention_s8) \
     X(max_pool)    \
     X(average_pool) \
     X(gather)      \

@@ -6,27 +6,13 @@ import numpy as np
 import pytest
 
 from compress_tensor import Builder, DType, compile  # noqa: A004
-from compress_tensor.native import library
 from compress_tensor.native.call import call
-
-LEVELS = library.ISAS
 
 
 @pytest.fixture
 def rng():
     """One seeded generator per test."""
     return np.random.default_rng(33)
-
-
-@pytest.fixture(params=LEVELS)
-def level(request):
-    """Each instruction set up to the machine's own."""
-    before = library.isa()
-    if LEVELS.index(request.param) > LEVELS.index(before):
-        pytest.skip(f"this processor has no {request.param}")
-    library.limit_isa(request.param)
-    yield request.param
-    library.limit_isa(before)
 
 
 def network(batch, heads, m, n, size, *, scale="div", mask=None, apart=False, exported=True):

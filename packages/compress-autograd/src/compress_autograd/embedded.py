@@ -23,7 +23,7 @@ from .rules.recurrent_training import KINDS
 _WORTH = 2  #: places per word of the table from which on it is done
 
 
-def embedded(matcher: Matcher, node: Node, outputs: set[str]) -> Node | None:
+def embedded(matcher: Matcher, node: Node) -> Node | None:
     """Return a recurrent layer with the embedding before it as one node, or None.
 
     Operands: as ONNX's with the ids in place of X, then the table; ``transposed`` says that the
@@ -32,10 +32,10 @@ def embedded(matcher: Matcher, node: Node, outputs: set[str]) -> Node | None:
     if node.op not in KINDS or node.domain or node.attributes.get("layout"):
         return None
     x, transposed = node.inputs[0], 0
-    turned = matcher.sole(x, "Transpose", outputs)
+    turned = matcher.sole(x, "Transpose")
     if turned is not None and turned.attributes.get("perm") == [1, 0, 2]:
         x, transposed = turned.inputs[0], 1
-    gather = matcher.sole(x, "Gather", outputs)
+    gather = matcher.sole(x, "Gather")
     if gather is None or gather.attributes.get("axis", 0):
         return None
     table, ids = gather.inputs

@@ -61,23 +61,26 @@ def fused_nodes(
     outputs = {value.name for value in graph.outputs}
     unknown = Info(DType.FLOAT32, None)
     nodes = fuse(graph.nodes, defaultdict(lambda: unknown), numbers, (gelu, _attention))
-    matcher = Matcher(nodes, {}, {})
-    nodes = [_linear(matcher, node, graph.constants, outputs) or node for node in nodes]
-    nodes = [_normalised(matcher, node, outputs) or node for node in nodes]
-    nodes = [embedded(matcher, node, outputs) or node for node in nodes]
+    matcher = Matcher(nodes, {}, {}, outputs)
+    nodes = [_linear(matcher, node, graph.constants) or node for node in nodes]
+    nodes = [_normalised(matcher, node) or node for node in nodes]
+    nodes = [embedded(matcher, node) or node for node in nodes]
     return without_dead(nodes, outputs)
 
 
-def _linear(
-    matcher: Matcher, node: Node, constants: Mapping[str, Array], outputs: set[str]
-) -> Node | None:
+def _linear(matcher: Matcher, node: Node, constants: Mapping[str, Array]) -> Node | None:
     """Return the linear layer that an Add completes, or None."""
     found = matcher.first(("Add", ("MatMul", "x", "w"), "b"), node.outputs[0])
     if node.domain or found is None:
         return None
     product = next(name for name in node.inputs if name != found["b"])
     weight, bias = (constants.get(found[name]) for name in "wb")
-    if weight is None or bias is None or matcher.readers[product] != 1 or product in outputs:
+    if (
+        weight is None
+        or bias is None
+        or matcher.readers[product] != 1
+        or product in matcher.outputs
+    ):
         return None
     if weight.ndim != 2 or bias.shape != weight.shape[1:] or bias.dtype != weight.dtype:
         return None
@@ -85,14 +88,14 @@ def _linear(
     return Node(_LINEAR, names, node.outputs, {}, node.name, DOMAIN)
 
 
-def _normalised(matcher: Matcher, node: Node, outputs: set[str]) -> Node | None:
+def _normalised(matcher: Matcher, node: Node) -> Node | None:
     """Return the batch normalisation that a Relu completes, or None."""
     if node.op != "Relu" or node.domain:
         return None
-    add = matcher.sole(node.inputs[0], "Add", outputs)
+    add = matcher.sole(node.inputs[0], "Add")
     names = add.inputs if add else node.inputs
     for n, name in enumerate(names):
-        norm = matcher.sole(name, _NORM, outputs)
+        norm = matcher.sole(name, _NORM)
         if norm is not None and len(norm.outputs) == 1:
             residual = [names[1 - n]] if add else []
             inputs = [*norm.inputs, *residual]

@@ -34,6 +34,7 @@ _UNITS = {
     "rnn": Unit.FP32,
     "attention_f32": Unit.FP32,
     "attention_bf16": Unit.BF16,
+    "attention_s8": Unit.INT8,
     "gemm_bf16": Unit.BF16,
     "conv_bf16": Unit.BF16,
     "gemm_s8": Unit.INT8,

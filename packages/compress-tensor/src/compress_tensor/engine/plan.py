@@ -47,7 +47,7 @@ def make_plan(
     wanted = set(outputs)
     nodes = without_dead(part.nodes, wanted)
     nodes = widen(nodes, part.infos, part.constants, list(outputs))
-    nodes = without_dead(fuse(nodes, part.infos, part.constants), wanted)
+    nodes = without_dead(fuse(nodes, part.infos, part.constants, outputs=wanted), wanted)
     unknown = {n for n in outputs if part.infos[n].shape is None}
     fixed = [name for name in outputs if name not in unknown]
     given = (part.infos, part.constants, list(inputs), fixed, nodes, weights, part.stable)

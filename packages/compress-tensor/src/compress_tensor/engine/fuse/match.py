@@ -44,6 +44,7 @@ class Matcher:
     nodes: list[Node]
     infos: dict[str, Info]
     constants: dict[str, Array]
+    outputs: Collection[str] = ()  #: of the graph, which have readers outside of it
     producers: dict[str, Node] = field(init=False)
     readers: Counter[str] = field(init=False)
 
@@ -88,16 +89,10 @@ class Matcher:
         """Return the first match, or None."""
         return next(self.match(pattern, name), None)
 
-    def sole(self, name: str, op: str, outputs: Collection[str]) -> Node | None:
-        """Return the node of ONNX's operator that makes ``name`` for one reader, or None.
-
-        Args:
-            name: of a value.
-            op: the operator.
-            outputs: of the graph, which have readers outside of it.
-        """
+    def sole(self, name: str, op: str) -> Node | None:
+        """Return the node of ONNX's operator ``op`` that makes ``name`` for one reader, or None."""
         found = self.producers.get(name)
-        alone = self.readers[name] == 1 and name not in outputs
+        alone = self.readers[name] == 1 and name not in self.outputs
         return found if found and found.op == op and not found.domain and alone else None
 
     def _match_node(

@@ -25,7 +25,7 @@ from .matrix import PANEL, merged, pad_bias, panels, rows
 
 _BYTES = (DType.UINT8, DType.INT8)
 _XOR = 17  #: function of the ``binary`` kernel
-MOST_K = 65000
+MOST_K = 65000  #: of a sum of products of bytes that stays in int32
 
 EpilogueArgs = tuple[float, float, int, float, float, float, float, int]
 INTEGERS: EpilogueArgs = (0.0, 0.0, 0, 0.0, 0.0, 0.0, 0.0, 0)  #: store the sums themselves

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from ...backend.reference.common import axis_of, scalar
 from ...backend.reference.fused import ATTENTION as FUSED_ATTENTION
+from ...backend.reference.fused import ATTENTION_ON_CODES
 from ...backend.reference.fused import DOMAIN as FUSED
 from ...dtype import DType
 from ...errors import ShapeError
@@ -229,3 +232,21 @@ def fused_attention(
         fits = tuple(broadcast_shapes(scores.dims, mask.dims)) == scores.dims
         require(fits, f"a mask of shape {mask.dims} does not fit scores of {scores.dims}")
     return matmul(scores, V)
+
+
+@rule(ATTENTION_ON_CODES, domain=FUSED)
+def attention_on_codes(
+    Q: Info,
+    K: Info,
+    V: Info,
+    weight_scale: Info,
+    weight_zero_point: Info | None = None,
+    mask: Info | None = None,
+    *,
+    divisor: float = 0.0,
+    factor: float = 0.0,
+) -> Info:
+    """The same; the softmax has one scale."""
+    for info in (weight_scale, weight_zero_point):
+        require(info is None or prod(info.dims) == 1, "the softmax has more than one scale")
+    return fused_attention(Q, K, V, mask, divisor=divisor, factor=factor)
