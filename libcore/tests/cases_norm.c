@@ -62,13 +62,28 @@ static void make_layers(rng *r, test_case *t, bool rms)
         else
             add_dense(t, INPUT, F32, n, dim + rank - n);
     }
-    add_rows(r, t, OUTPUT, rank, dim, n);
-    for (int32_t k = rank - n; k < rank; k++)
-        dim[k] = 1;
-    for (int32_t i = 0; i < (rms ? 0 : 2) && one_in(r, 2); i++)
-        add(r, t, OUTPUT, F32, rank, dim);
+    const bool coded = !rms && one_in(r, 3);
+    if (coded && one_in(r, 2))
+        add_absent(t);
+    else
+        add_rows(r, t, OUTPUT, rank, dim, n);
+    int64_t row[CPR_MAX_RANK];
+    for (int32_t k = 0; k < rank; k++)
+        row[k] = k < rank - n ? dim[k] : 1;
+    for (int32_t i = 0; i < (rms ? 0 : 2) && (coded || one_in(r, 2)); i++) {
+        if (coded && one_in(r, 2))
+            add_absent(t);
+        else
+            add(r, t, OUTPUT, F32, rank, row);
+    }
     arg_int(t, n);
     arg_float(t, 1e-5);
+    if (!coded)
+        return;
+    const int32_t dtype = one_in(r, 2) ? U8 : S8;
+    add_dense(t, OUTPUT, dtype, rank, dim);
+    arg_float(t, one_in(r, 2) ? 0.01 : 0.003);
+    arg_int(t, dtype == U8 ? between(r, 0, 255) : between(r, -128, 127));
 }
 
 static void make_layer_norm(rng *r, test_case *t)

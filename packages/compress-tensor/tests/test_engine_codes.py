@@ -55,3 +55,69 @@ def test_a_gate_is_one_table(op, function):
         assert kernels(made[1], feeds) == ["quantize_linear", "lut_u8"]
         assert "lut_u8" in kernels(made[0], feeds)
         assert f"{op.lower()}_q8" in kernels(made[0], feeds)
+
+
+def block(rng, *, op="MatMul", norm=True, float_too=True, watched=False, dtype=np.uint8):
+    """Return a product of codes, a float residual, and a normalisation whose result is quantized.
+
+    ``watched``: every value in between is an output, so that each operator has its own record.
+    """
+    shape = (2, 30, 24) if op == "MatMul" else (2, 24, 5, 6)
+    axis = len(shape) - 1 if op == "MatMul" else 1
+    weights = rng.integers(-127, 128, (24, 24) if op == "MatMul" else (24, 24, 1, 1), np.int8)
+    constants = {
+        "as": np.array(0.03, np.float32),
+        "az": np.array(128, np.uint8),
+        "w": weights,
+        "ws": rng.uniform(1e-3, 2e-3, 24).astype(np.float32),
+        "wz": np.zeros(24, np.int8),
+        "one": np.ones(shape[-1], np.float32),
+        "ys": np.array(0.021, np.float32),
+        "yz": np.array(5, dtype),
+    }
+    y = "n" if norm else "r"
+    nodes = [
+        Node("QuantizeLinear", ["x", "as", "az"], ["aq"]),
+        Node("DequantizeLinear", ["aq", "as", "az"], ["a"]),
+        Node("DequantizeLinear", ["w", "ws", "wz"], ["wf"], {"axis": 1 if axis > 1 else 0}),
+        Node(op, ["a", "wf"], ["p"]),
+        Node("Add", ["x", "p"], ["r"]),
+        *([Node("LayerNormalization", ["r", "one"], ["n"])] if norm else []),
+        Node("QuantizeLinear", [y, "ys", "yz"], ["codes"]),
+    ]
+    outputs = ["codes", *([y] if float_too else []), *(["p", "r"] if watched else [])]
+    return Graph(
+        nodes=nodes,
+        inputs=[Value("x", DType.FLOAT32, shape)],
+        outputs=[Value(name) for name in dict.fromkeys(outputs)],
+        constants=constants,
+    )
+
+
+@pytest.mark.parametrize("op", ["MatMul", "Conv"])
+@pytest.mark.parametrize("norm", [True, False], ids=["norm", "plain"])
+@pytest.mark.parametrize("float_too", [True, False], ids=["both", "codes"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_a_block_of_a_transformer_on_codes(op, norm, float_too, dtype, level, rng):
+    """The residual is added by the product, the codes are written by the normalisation."""
+    given = {"op": op, "norm": norm, "float_too": float_too, "dtype": dtype}
+    seed = int(rng.integers(1 << 30))
+    fused, apart = (
+        block(np.random.default_rng(seed), **given, watched=watched) for watched in (False, True)
+    )
+    x = (rng.standard_normal(fused.inputs[0].shape) * 2).astype(np.float32)
+    expected = compile(apart, threads=1).run({"x": x})
+    for threads in (1, 3):
+        session = compile(fused, threads=threads)
+        found = session.run({"x": x})
+        assert all(found[name].tobytes() == expected[name].tobytes() for name in found)
+    used = kernels(session, {"x": x})
+    assert "binary" not in used
+    assert used.count("quantize_linear") == (1 if norm else 2)
+    assert "binary" in kernels(compile(apart, threads=1), {"x": x})
+
+
+@pytest.fixture
+def rng():
+    """One seeded generator per test."""
+    return np.random.default_rng(35)

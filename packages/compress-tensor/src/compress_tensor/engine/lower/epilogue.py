@@ -69,7 +69,7 @@ def absorb(
             bias_too = None if found.residual else per_channel(ctx, other, shape, axis)
             if bias_too is not None:
                 found.bias = bias_too if found.bias is None else found.bias + bias_too
-            elif residual and not found.residual and _is_residual(ctx, other, shape):
+            elif residual and not found.residual and is_residual(ctx, other, shape):
                 found.residual = other
             else:
                 break
@@ -98,7 +98,8 @@ def per_channel(ctx: Lowering, name: str, shape: tuple[int, ...], axis: int) -> 
     return np.broadcast_to(full.reshape(-1), (shape[axis],)).copy()
 
 
-def _is_residual(ctx: Lowering, name: str, shape: tuple[int, ...]) -> bool:
+def is_residual(ctx: Lowering, name: str, shape: tuple[int, ...]) -> bool:
+    """Whether the kernel that makes a float32 result of that shape can add a value."""
     info = ctx.info(name)
     return (
         ctx.is_ready(name)

@@ -3,7 +3,7 @@
     rint(clip(sum_k (a - za) b * (sa sb / sy))) + zy
 
 The bias and -za sum_k b are the start of the sum.  A quantized result that is only added to a
-residual and quantized again is finished in the same kernel.
+residual and quantized again is finished in the same kernel; a float result takes in a float one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..registry import on_codes
 from ..view import View, channels_last
 from .codes import Requantized, bytes_of, requantized, scalar
 from .conv import FEW_CHANNELS, Window, image, is_plain, pixels_as_rows, sampled, window
-from .epilogue import per_channel
+from .epilogue import is_residual, per_channel
 from .integer import MOST_K, pack_s8, pad_columns, unsigned
 from .matrix import merged, rows
 from .movement import pad_constant
@@ -35,6 +35,7 @@ class Product:
     chain: Requantized
     residual: Quantized | None = None
     inner: Requantized | None = None
+    added: str = ""  #: a float value that a float result takes in
 
     @property
     def output(self) -> str:
@@ -63,6 +64,12 @@ class Product:
         other = float(np.float32(sr) / np.float32(so))
         return [low, high, zo, *self.inner.bounds(), own, other, zr]
 
+    def residual_view(self, ctx: Lowering) -> View | None:
+        """Return what is added, in the type of the result."""
+        if self.added:
+            return ctx.view(self.added)
+        return None if self.residual is None else ctx.view(self.residual.codes)
+
     def finish(self, ctx: Lowering) -> None:
         """Mark the nodes as planned."""
         self.chain.finish(ctx)
@@ -87,6 +94,8 @@ def product_of(ctx: Lowering, output: str, scale: Array, nodes: list[Node]) -> P
     """Collect what follows a product: a clip, its quantization, an addition of a residual."""
     chain = requantized(ctx, output, nodes)
     found = Product(scale, chain)
+    if chain.output == output:
+        return _with_floats(ctx, found) or found
     if chain.grid is None or chain.grid.zero_point.dtype != np.uint8:
         return found
     dequantize = ctx.only_consumer(chain.output)
@@ -106,6 +115,22 @@ def product_of(ctx: Lowering, output: str, scale: Array, nodes: list[Node]) -> P
     if after.grid is None or after.grid.zero_point.dtype != np.uint8:
         return found
     return Product(scale, after, residual, chain)
+
+
+def _with_floats(ctx: Lowering, product: Product) -> Product | None:
+    """Take in the addition of a float value that there is already, and a clip behind it."""
+    output = product.output
+    node = ctx.only_consumer(output)
+    if node is None or node.op not in ("Add", "Sum") or node.domain or len(node.inputs) != 2:
+        return None
+    other, made = node.inputs[1 - node.inputs.index(output)], node.outputs[0]
+    shape = ctx.info(output).dims
+    if ctx.info(made).shape != shape or not is_residual(ctx, other, shape):
+        return None
+    nodes = [*product.chain.nodes, node]
+    after = requantized(ctx, made, nodes)
+    chain = after if after.grid is None else Requantized(made, nodes=nodes)
+    return Product(product.scale, chain, added=other)
 
 
 def start_of(bias: Array | None, scale: Array, sums: Array, zero: int) -> Array | None:
@@ -146,7 +171,7 @@ def conv(ctx: Lowering, node: Node) -> bool:
     if ic * kh * kw > MOST_K or start is None or (groups > 1 and not depthwise and ic % 4):
         return False
     product = product_of(ctx, node.outputs[0], scale, [])
-    if depthwise and (product.chain.grid is None or product.residual is not None):
+    if depthwise and (product.chain.grid is None or product.residual or product.added):
         product = Product(scale, requantized(ctx, node.outputs[0]))
         if product.chain.grid is None:
             return False
@@ -212,9 +237,9 @@ def _dense(
     packed = ctx.packed(key[0], ("conv_s8", few, key[1]), lambda: pack_s8(split))
     starts = ctx.constant(pad_columns(start, groups, np.int32))
     scale = ctx.constant(pad_columns(product.multiplier(), groups, np.float32))
-    residual = None
-    if product.residual is not None:
-        residual = image(ctx.view(product.residual.codes))
+    residual = product.residual_view(ctx)
+    if residual is not None:
+        residual = image(residual)
         if not residual.is_channels_last():
             residual = ctx.contiguous(residual, channels_last)
     if plain:
@@ -292,9 +317,9 @@ def matrix(ctx: Lowering, node: Node) -> bool:
             ctx.constant(pad_columns(start, 1, np.int32)[0]),
             ctx.constant(pad_columns(product.multiplier(), 1, np.float32)[0]),
         ]
-        residual = None
-        if product.residual is not None:
-            residual = ctx.reshaped(ctx.view(product.residual.codes), (1, m, n))
+        residual = product.residual_view(ctx)
+        if residual is not None:
+            residual = ctx.reshaped(residual, (1, m, n))
         operands = [ctx.reshaped(source, (1, m, k)), packed, *constants, residual]
         ctx.emit("gemm_s8", [*operands, out.reshape((1, m, n))], product.args())
     product.finish(ctx)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from ...graph.graph import Node
 from ..lowering import Lowering
+from ..quantized import Quantized
 from ..registry import lower, require
 from ..view import View
+from .codes import BYTES, scalar
 from .epilogue import absorb
 from .matrix import floats
+from .quant import grid_of
 
 
 @lower("Softmax", "LogSoftmax")
@@ -58,9 +63,34 @@ def layer_norm(ctx: Lowering, node: Node) -> None:
     for i in (1, 2):
         name = node.outputs[i] if i < len(node.outputs) else ""
         extras.append(ctx.output(name) if name else None)
-    out = ctx.output(node.outputs[0], accepts=lambda v: _trailing_ok(v, n))
-    if out.size:
-        ctx.emit("layer_norm", [x, *parts, out, *extras], [n, float(attributes["epsilon"])])
+
+    def fits(view: View) -> bool:
+        return _trailing_ok(view, n)
+
+    args: list[int | float] = [n, float(attributes["epsilon"])]
+    quantize, grid = _quantized(ctx, node.outputs[0])
+    alone = quantize is not None and ctx.only_consumer(node.outputs[0]) is quantize
+    out = None if alone else ctx.output(node.outputs[0], accepts=fits)
+    results = [out, *extras]
+    if quantize is not None and grid is not None:
+        results.append(ctx.output(quantize.outputs[0], accepts=fits))
+        args += scalar(grid)
+    if prod(x.shape):
+        ctx.emit("layer_norm", [x, *parts, *results], args)
+    if quantize is not None:
+        ctx.finish(quantize)
+
+
+def _quantized(ctx: Lowering, name: str) -> tuple[Node | None, Quantized | None]:
+    """Return a reader that quantizes a value to bytes of one known grid, and that grid."""
+    for node in ctx.consumers(name):
+        if node.op == "QuantizeLinear" and not node.domain and node.inputs[0] == name:
+            codes = node.outputs[0]
+            dtype = ctx.info(codes).dtype
+            grid = grid_of(ctx, node, codes, dtype)
+            if grid is not None and grid.scale.size == 1 and dtype in BYTES:
+                return node, grid
+    return None, None
 
 
 def _wide(view: View, shape: tuple[int, ...]) -> View:
