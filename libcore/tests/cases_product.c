@@ -62,9 +62,19 @@ static void add_optional(rng *r, test_case *t, int32_t dtype, int32_t rank, cons
 
 static void make_pack_f32(rng *r, test_case *t)
 {
-    const int64_t in[] = {between(r, 0, 3), between(r, 0, 40), between(r, 0, 70)};
-    const int64_t out[] = {in[0], panels_of(in[2]), in[1], PANEL};
-    add(r, t, INPUT, F32, 3, in);
+    const int64_t taps = one_in(r, 2) ? 1 : one_in(r, 4) ? between(r, 120, 140) : between(r, 0, 12);
+    const int64_t in[] = {between(r, 0, 3), taps, between(r, 0, 40), between(r, 0, 70)};
+    const int64_t flat[] = {in[0], in[2], in[3]}, out[] = {in[0], panels_of(in[3]), taps * in[2], PANEL};
+    if (taps == 1 && one_in(r, 2)) {
+        add(r, t, INPUT, F32, 3, flat);
+    } else {
+        operand *b = add(r, t, INPUT, F32, 4, in);
+        if (one_in(r, 2)) { /* [n, k, taps], as convolutions have it */
+            const int64_t some = taps ? taps : 1, k = in[2] ? in[2] : 1, n = in[3] ? in[3] : 1;
+            const int64_t stride[] = {some * k * n, 1, some, some * k};
+            memcpy(b->stride, stride, sizeof stride);
+        }
+    }
     add_dense(t, OUTPUT, F32, 4, out);
 }
 

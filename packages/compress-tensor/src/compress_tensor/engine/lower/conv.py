@@ -257,8 +257,7 @@ def in_channels_last(ctx: Lowering, view: View) -> View:
 def pack_kernel(kernel: Array, groups: int) -> Array:
     """Return [OC, IC, KH, KW] as [groups, panels, KH * KW * IC, 16]."""
     oc, ic, kh, kw = kernel.shape
-    split = kernel.reshape(groups, oc // groups, ic, kh * kw).transpose(0, 3, 2, 1)
-    return pack(split.reshape(groups, kh * kw * ic, oc // groups))
+    return pack(kernel.reshape(groups, oc // groups, ic, kh * kw).transpose(0, 3, 2, 1))
 
 
 def packed_kernel(ctx: Lowering, name: str, groups: int) -> View:
@@ -274,9 +273,8 @@ def packed_view(ctx: Lowering, view: View, groups: int) -> View:
     """Pack a computed kernel [OC, IC, KH, KW] by records."""
     oc, ic, kh, kw = view.shape
     split = ctx.reshaped(view, (groups, oc // groups, ic, kh * kw)).transpose((0, 3, 2, 1))
-    rows = ctx.reshaped(split, (groups, kh * kw * ic, oc // groups))
     packed = ctx.temp((groups, panels(oc // groups), kh * kw * ic, PANEL), view.dtype)
-    ctx.emit("pack_f32", [rows, packed])
+    ctx.emit("pack_f32", [split, packed])
     return packed
 
 

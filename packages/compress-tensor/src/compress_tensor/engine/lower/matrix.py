@@ -26,9 +26,12 @@ def panels(n: int) -> int:
 
 
 def pack(b: Array) -> Array:
-    """Return a [batch, k, n] array as [batch, panels, k, 16], zeros past n."""
-    batch, k, n = b.shape
-    packed = np.empty((batch, panels(n), k, PANEL), np.float32)
+    """Return a [batch, k, n] array as [batch, panels, k, 16], zeros past n.
+
+    One of [batch, taps, k, n] becomes [batch, panels, taps * k, 16].
+    """
+    batch, *depth, n = b.shape
+    packed = np.empty((batch, panels(n), prod(depth), PANEL), np.float32)
     call("pack_f32", [b, packed])
     return packed
 
