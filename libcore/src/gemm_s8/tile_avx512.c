@@ -5,41 +5,9 @@
  * neighbouring partial sums (k 0, 1 and k 2, 3) that are added at the end.
  * Registers: 8 x 2 accumulators + 2 of B + 1 of A = 19 of 32.
  */
-#include <immintrin.h>
+#include "gemm_s8/store_zmm.h"
 
-#include "gemm_s8/gemm_s8.h"
-
-#define EACH_ROW _Pragma("GCC unroll 8") for (int i = 0; i < MR; i++)
 #define EACH_HALF _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++)
-
-static inline __attribute__((always_inline)) void store(const cpr_block *p, int i, __m512i sum)
-{
-    const int64_t at = i * p->ldc;
-    const __mmask16 columns = p->n >= 16 ? 0xffff : (__mmask16)((1u << p->n) - 1);
-    if (!p->scale) {
-        _mm512_mask_storeu_epi32((int32_t *)p->c + at, columns, sum);
-        return;
-    }
-    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(p->scale));
-    if (p->store == CPR_F32 && p->residual)
-        value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(columns, (const float *)p->residual + i * p->ldr));
-    if (p->store == CPR_U8 && p->residual) {
-        const uint8_t *from = (const uint8_t *)p->residual + i * p->ldr;
-        const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(columns, from));
-        const __m512 r = _mm512_cvtepi32_ps(_mm512_sub_epi32(code, _mm512_set1_epi32(p->residual_zero)));
-        value = _mm512_min_ps(_mm512_set1_ps(p->inner_high), _mm512_max_ps(_mm512_set1_ps(p->inner_low), value));
-        value = _mm512_roundscale_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-        value = _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(p->inner_scale)),
-                              _mm512_mul_ps(r, _mm512_set1_ps(p->residual_scale)));
-    }
-    value = _mm512_min_ps(_mm512_set1_ps(p->high), _mm512_max_ps(_mm512_set1_ps(p->low), value));
-    if (p->store == CPR_F32) {
-        _mm512_mask_storeu_ps((float *)p->c + at, columns, value);
-        return;
-    }
-    const __m512i code = _mm512_add_epi32(_mm512_cvtps_epi32(value), _mm512_set1_epi32(p->zero_point));
-    _mm_mask_storeu_epi8((uint8_t *)p->c + at, columns, _mm512_cvtepi32_epi8(code));
-}
 
 /* Four bytes of A as four 16-bit numbers, repeated. */
 static inline __attribute__((always_inline)) __m512i widened(uint32_t quad)
@@ -77,11 +45,13 @@ static inline __attribute__((always_inline)) void tile(const int MR, const cpr_b
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
     const __m512i start = p->start ? _mm512_loadu_si512(p->start) : _mm512_setzero_si512();
+    __m512i sums[14][4];
     EACH_ROW {
         const __m512i sum = _mm512_add_epi32(_mm512_permutex2var_epi32(acc[i][0], even, acc[i][1]),
                                              _mm512_permutex2var_epi32(acc[i][0], odd, acc[i][1]));
-        store(p, i, _mm512_add_epi32(start, sum));
+        sums[i][0] = _mm512_add_epi32(start, sum);
     }
+    store_tile(MR, 1, p, sums);
 }
 
 #define TILE(rows) \

@@ -11,6 +11,7 @@ import numpy as np
 
 import compress_tensor
 from compress_export import read_onnx
+from compress_export.peer import session_options
 from compress_tensor import DType, FileError, MissingExtraError, UnsupportedError, Value
 
 from .kinds import Kind
@@ -86,15 +87,11 @@ class OnnxRuntime:
             raise MissingExtraError(
                 "onnxruntime is not installed; install compress-bench[peers]"
             ) from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options = session_options(onnxruntime, threads)
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         # Its threads spin for work during a run, as they do by default, but not after it: they
         # would take a core from whatever is measured next in this process.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        # Without VNNI its sums of two int8 products saturate, unless it is told to be exact.
-        options.add_session_config_entry("session.x64quantprecision", "1")
         for symbol, size in (sizes or {}).items():
             options.add_free_dimension_override_by_name(symbol, size)
         try:
@@ -205,6 +202,7 @@ def load(
     *,
     feeds: Mapping[str, Array] | None = None,
     kind: Kind = Kind.FP32,
+    sizes: Mapping[str, int] | None = None,
 ) -> Loaded:
     """Return the model ready to run.
 
@@ -214,6 +212,7 @@ def load(
         threads: how many a run may use.
         feeds: the only inputs that it will see: a runtime may then settle on their shapes.
         kind: in what it computes; int8 is the file's own affair.
+        sizes: `sizes_of` the file's inputs and the feeds, if the file must not be read for them.
 
     Raises:
         FileError: if it cannot be loaded.
@@ -227,7 +226,8 @@ def load(
         return OpenVino(path, threads, shapes, bf16=kind is Kind.BF16)
     if kind is Kind.BF16:
         raise UnsupportedError("onnxruntime has no bfloat16 products on x86")
-    sizes = None if feeds is None else sizes_of(read_onnx(path).inputs, feeds)
+    if sizes is None and feeds is not None:
+        sizes = sizes_of(read_onnx(path).inputs, feeds)
     return OnnxRuntime(path, threads, sizes)
 
 

@@ -1,6 +1,6 @@
 """Start-up and memory of a runtime, in a process that does nothing else.
 
-    python -m compress_bench.startup RUNTIME MODEL FEEDS THREADS TYPE
+    python -m compress_bench.startup RUNTIME MODEL FEEDS THREADS TYPE SIZES
 
 prints JSON: seconds to load and compile, seconds of the first run, resident bytes before loading
 (interpreter and libraries imported) and at their peak.
@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from compress_export import read_onnx
 from compress_tensor import UnsupportedError
 
 from .kinds import Kind
-from .runtimes import Runtime, load
+from .runtimes import Runtime, load, sizes_of
 from .subjects import load_feeds
 
 
@@ -31,7 +32,11 @@ def start(
     Raises:
         UnsupportedError: if that process fails.
     """
-    words = (runtime.value, str(model), str(feeds), str(threads), kind.value)
+    # What onnxruntime is told of open sizes is found here: reading the file for them is our work.
+    sizes: dict[str, int] = {}
+    if runtime is Runtime.ONNXRUNTIME:
+        sizes = sizes_of(read_onnx(model).inputs, load_feeds(feeds))
+    words = (runtime.value, str(model), str(feeds), str(threads), kind.value, json.dumps(sizes))
     return alone("compress_bench.startup", words, f"{runtime.value} does not start")
 
 
@@ -71,15 +76,16 @@ def resident(field: str) -> int:
 
 
 def _main() -> None:
-    runtime, model, given, threads, kind = sys.argv[1:]
-    feeds = load_feeds(Path(given))
+    runtime, model, given, threads, kind, open_sizes = sys.argv[1:]
+    feeds, sizes = load_feeds(Path(given)), json.loads(open_sizes)
     if runtime == Runtime.ONNXRUNTIME.value:
         import onnxruntime  # noqa: F401
     elif runtime == Runtime.OPENVINO.value:
         import openvino  # noqa: F401
     before = resident("VmRSS")
     begin = time.perf_counter()
-    runner = load(Path(model), Runtime(runtime), int(threads), feeds=feeds, kind=Kind(kind))
+    known = {"feeds": feeds, "kind": Kind(kind), "sizes": sizes}
+    runner = load(Path(model), Runtime(runtime), int(threads), **known)
     loaded = time.perf_counter()
     runner.run(feeds)
     ready = time.perf_counter()

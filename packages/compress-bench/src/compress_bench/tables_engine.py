@@ -212,7 +212,9 @@ def _starts(cells: Cells) -> list[str]:
     return [
         *lines,
         "",
-        "Seconds to load, compile and run once; peak resident memory, imports included.",
+        "Seconds to load, compile and run once; peak resident memory, imports included.  Empty:",
+        "it cannot run the network, or it was measured while its process also read the file with",
+        "our reader, which is left out.",
     ]
 
 

@@ -27,6 +27,7 @@ from compress_tensor.graph.support import require_operators
 
 from .onnx_read import read_onnx
 from .onnx_write import write_onnx
+from .peer import session_options
 
 #: largest difference of a float tensor that counts as equal, as a part of its largest value
 TOLERANCE = 1e-4
@@ -231,11 +232,8 @@ def _run_peer(
 ) -> list[Any]:
     """Run a file in onnxruntime, unoptimised, and return the values named."""
     ort = _onnxruntime()
-    options = ort.SessionOptions()
+    options = session_options(ort, threads)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.x64quantprecision", "1")  # sums do not saturate
     try:
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         wanted = {value.name for value in session.get_inputs()}

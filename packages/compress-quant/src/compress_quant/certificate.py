@@ -257,13 +257,10 @@ def _peer(
     without: Sequence[str] = (),
 ) -> list[dict[str, Array]]:
     from compress_export.onnx_write import to_bytes  # the only need of files here
+    from compress_export.peer import session_options
 
-    options = runtime.SessionOptions()
+    options = session_options(runtime, threads)
     options.graph_optimization_level = level
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4
-    # On processors without VNNI its sums saturate, unless it is told to be exact.
-    options.add_session_config_entry("session.x64quantprecision", "1")
     session = runtime.InferenceSession(
         to_bytes(graph),
         options,
