@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from attention_feeds import feeds_for, kernels_of
 
 from compress_tensor import Builder, DType, compile  # noqa: A004
 from compress_tensor.graph.interpret import interpret
@@ -65,21 +66,6 @@ def network(
     if apart:
         b.output("seen", b.neg(weights))
     return b.graph()
-
-
-def feeds_for(graph, rng, spread=1.0):
-    """Return random inputs; a mask hides about a third."""
-    found = {v.name: spread * rng.standard_normal(v.shape) for v in graph.inputs}
-    if "mask" in found:
-        hidden = rng.random(found["mask"].shape) < 0.3
-        found["mask"] = np.where(hidden, float(np.finfo(np.float32).min), 0.0)
-    return {name: array.astype(np.float32) for name, array in found.items()}
-
-
-def kernels_of(graph, feeds):
-    """Return the kernels that a graph is planned as."""
-    report = compile(graph, threads=1).report(feeds)
-    return {kernel for line in report for kernel in line.how.replace(",", " ").split()}
 
 
 CASES = [
