@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from test_fuzz import flip_bits, seeds, splice, truncate
 
 from compress_export import onnx_read, read_onnx
-from compress_export.wire import Unusual, Wire
+from compress_export.wire import MOST_FIELDS, Unusual, Wire
 from compress_tensor import CompressError
 
 CASES = 3000
@@ -104,6 +104,12 @@ def test_a_large_file_makes_the_graph_that_its_bytes_make(
     for name, array in same.constants.items():
         np.testing.assert_array_equal(graph.constants[name], array)
         assert not graph.constants[name].flags.writeable
+
+
+def test_very_many_fields_are_left_to_protobuf() -> None:
+    data = bytes([7 << 3 | 2, 0]) * (MOST_FIELDS + 1)
+    with pytest.raises(Unusual, match="fields"):
+        Wire(io.BytesIO(data), len(data))
 
 
 @pytest.mark.parametrize("change", ["short", "long", "twice", "cut"])

@@ -18,6 +18,8 @@ from compress_tensor.graph.graph import Array
 
 #: bytes of ``raw_data`` that are worth an array of their own
 LARGE = 1 << 14
+#: fields that are followed here; in a file of more, protobuf is faster
+MOST_FIELDS = 1 << 18
 _WINDOW = 1 << 16
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # fields of ModelProto, GraphProto, TensorProto
@@ -51,7 +53,7 @@ class Wire:
         self._file, self._large = file, large
         self._at = self._base = 0
         self._window = b""
-        self._count = 0  # initializers met
+        self._count = self._fields = 0  # initializers and fields met
         self._payloads: dict[int, tuple[int, int]] = {}
         pieces = self._message(size, _GRAPH, self._graph)
         self.rest = b"".join(p if isinstance(p, bytes) else self._bytes(*p) for p in pieces)
@@ -84,6 +86,9 @@ class Wire:
         start = self._at  # of what is kept as it is
         while self._at < end:
             before = self._at
+            self._fields += 1
+            if self._fields > MOST_FIELDS:
+                raise Unusual("very many fields")
             key = self._varint()
             field, wire = key >> 3, key & 7
             if wire == _VARINT:
