@@ -1,10 +1,17 @@
-"""What the tests of fused attention share: inputs, and the kernels that a plan has."""
+"""What the tests of fused attention share: scores, inputs, and the kernels that a plan has."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from compress_tensor import compile  # noqa: A004
+
+
+def scaled(scores, size, scale):
+    """Return scores divided by the root of ``size``, multiplied by a number, or as they are."""
+    if scale == "div":
+        return scores / float(np.sqrt(size))
+    return scores * 0.37 if scale == "mul" else scores
 
 
 def feeds_for(graph, rng, spread=1.0):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from attention_feeds import feeds_for, kernels_of
+from attention_feeds import feeds_for, kernels_of, scaled
 
 from compress_tensor import Builder, DType, compile  # noqa: A004
 from compress_tensor.native.call import call
@@ -35,11 +35,7 @@ def network(batch, heads, m, n, size, *, scale="div", mask=None, apart=False, ex
             for name, tokens in (("q", m), ("v", n))
         )
         k = b.input("k", DType.FLOAT32, (batch, heads, size, n))
-    scores = q @ k
-    if scale == "div":
-        scores = scores / float(np.sqrt(size))
-    elif scale == "mul":
-        scores = scores * 0.37
+    scores = scaled(q @ k, size, scale)
     if mask is not None:
         scores = b.input("mask", DType.FLOAT32, mask) + scores
     weights = b.softmax(scores, axis=-1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from attention_feeds import feeds_for, kernels_of
+from attention_feeds import feeds_for, kernels_of, scaled
 
 from compress_tensor import Builder, DType, compile  # noqa: A004
 from compress_tensor.graph.interpret import interpret
@@ -49,11 +49,7 @@ def network(
     order = [*range(rank - 2), rank - 1, rank - 2]
     k = b.transpose(qdq(b, k, grids[1]), perm=order)
     q, k, v = qdq(b, q, grids[0]), qdq(b, k, grids[1]), qdq(b, v, grids[2])
-    scores = q @ k
-    if scale == "div":
-        scores = scores / float(np.sqrt(d))
-    elif scale == "mul":
-        scores = scores * 0.37
+    scores = scaled(q @ k, d, scale)
     if mask is not None:
         scores = scores + b.input("mask", DType.FLOAT32, mask)
     weights = b.softmax(scores, axis=-1)

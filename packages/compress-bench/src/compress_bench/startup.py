@@ -84,8 +84,8 @@ def _main() -> None:
         import openvino  # noqa: F401
     before = resident("VmRSS")
     begin = time.perf_counter()
-    known = {"feeds": feeds, "kind": Kind(kind), "sizes": sizes}
-    runner = load(Path(model), Runtime(runtime), int(threads), **known)
+    given_runtime, count = Runtime(runtime), int(threads)
+    runner = load(Path(model), given_runtime, count, feeds=feeds, kind=Kind(kind), sizes=sizes)
     loaded = time.perf_counter()
     runner.run(feeds)
     ready = time.perf_counter()

@@ -42,10 +42,9 @@ COSTLY = frozenset(
         *("DFT", "STFT", "TfIdfVectorizer", "RegexFullMatch", "StringNormalizer", "StringSplit"),
     }
 )
-#: operators whose results stay to be computed even if all inputs are known: integer kernels
-#: read the codes
-KEPT = frozenset({"DequantizeLinear"})
-_NOT_FOLDED = RANDOM | COSTLY | KEPT
+#: operators whose results stay to be computed even if all inputs are known; DequantizeLinear,
+#: because integer kernels read the codes
+KEPT = RANDOM | COSTLY | {"DequantizeLinear"}
 _OWN_ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError)
 
 
@@ -115,7 +114,7 @@ def _apply(node: Node, infos: Sequence[Info | None], n_outputs: int) -> list[Inf
     counted = {"n_outputs": n_outputs} if definition.counts_outputs and _counts(rule) else {}
     outputs = rule(*given, **keywords, **counted)
     found = list(outputs) if isinstance(outputs, tuple) else [outputs]
-    if node.op in _NOT_FOLDED or all(info.value is not None for info in found):
+    if node.op in KEPT or all(info.value is not None for info in found):
         return found
     return _folded(node, given, found, n_outputs)
 

@@ -80,15 +80,21 @@ def requantized(ctx: Lowering, name: str, nodes: list[Node] | None = None) -> Re
         found.nodes.append(node)
         found.output = node.outputs[0]
         node = ctx.only_consumer(found.output)
-    if node is None or node.op != "QuantizeLinear" or node.domain:
-        return found
-    out = node.outputs[0]
-    dtype = ctx.info(out).dtype
-    grid = grid_of(ctx, node, out, dtype)
-    if grid is not None and grid.scale.size == 1 and dtype in BYTES:
-        found.grid, found.output = grid, out
+    grid = None if node is None else grid_to_bytes(ctx, node)
+    if node is not None and grid is not None:
+        found.grid, found.output = grid, node.outputs[0]
         found.nodes.append(node)
     return found
+
+
+def grid_to_bytes(ctx: Lowering, node: Node) -> Quantized | None:
+    """Return the grid of a QuantizeLinear to bytes, if it is one and known; None else."""
+    if node.op != "QuantizeLinear" or node.domain:
+        return None
+    codes = node.outputs[0]
+    dtype = ctx.info(codes).dtype
+    grid = grid_of(ctx, node, codes, dtype)
+    return grid if grid is not None and grid.scale.size == 1 and dtype in BYTES else None
 
 
 @on_codes(

@@ -11,10 +11,9 @@ from ..lowering import Lowering
 from ..quantized import Quantized
 from ..registry import lower, require
 from ..view import View
-from .codes import BYTES, scalar
+from .codes import grid_to_bytes, scalar
 from .epilogue import absorb
 from .matrix import floats
-from .quant import grid_of
 
 
 @lower("Softmax", "LogSoftmax")
@@ -68,29 +67,26 @@ def layer_norm(ctx: Lowering, node: Node) -> None:
         return _trailing_ok(view, n)
 
     args: list[int | float] = [n, float(attributes["epsilon"])]
-    quantize, grid = _quantized(ctx, node.outputs[0])
-    alone = quantize is not None and ctx.only_consumer(node.outputs[0]) is quantize
-    out = None if alone else ctx.output(node.outputs[0], accepts=fits)
-    results = [out, *extras]
-    if quantize is not None and grid is not None:
-        results.append(ctx.output(quantize.outputs[0], accepts=fits))
-        args += scalar(grid)
+    name = node.outputs[0]
+    found = _quantized(ctx, name)
+    alone = found is not None and ctx.only_consumer(name) is found[0]
+    results = [None if alone else ctx.output(name, accepts=fits), *extras]
+    if found is not None:
+        results.append(ctx.output(found[0].outputs[0], accepts=fits))
+        args += scalar(found[1])
     if prod(x.shape):
         ctx.emit("layer_norm", [x, *parts, *results], args)
-    if quantize is not None:
-        ctx.finish(quantize)
+    if found is not None:
+        ctx.finish(found[0])
 
 
-def _quantized(ctx: Lowering, name: str) -> tuple[Node | None, Quantized | None]:
+def _quantized(ctx: Lowering, name: str) -> tuple[Node, Quantized] | None:
     """Return a reader that quantizes a value to bytes of one known grid, and that grid."""
     for node in ctx.consumers(name):
-        if node.op == "QuantizeLinear" and not node.domain and node.inputs[0] == name:
-            codes = node.outputs[0]
-            dtype = ctx.info(codes).dtype
-            grid = grid_of(ctx, node, codes, dtype)
-            if grid is not None and grid.scale.size == 1 and dtype in BYTES:
-                return node, grid
-    return None, None
+        grid = grid_to_bytes(ctx, node) if node.inputs[0] == name else None
+        if grid is not None:
+            return node, grid
+    return None
 
 
 def _wide(view: View, shape: tuple[int, ...]) -> View:

@@ -14,7 +14,7 @@ import numpy as np
 from ...backend.reference.registry import evaluate
 from ...errors import CompressError
 from ..graph import Graph, Node
-from ..infer import COSTLY, KEPT, RANDOM, infer_node, info_of
+from ..infer import KEPT, infer_node, info_of
 
 MOST_ELEMENTS = 1 << 28
 
@@ -30,7 +30,7 @@ def _fold(graph: Graph, node: Node) -> bool:
     """Compute the node's outputs into the constants, if that can be done."""
     if any(name and name not in graph.constants for name in node.inputs):
         return False
-    if node.op in RANDOM | COSTLY | KEPT or any(True for _ in node.subgraphs()):
+    if node.op in KEPT or any(True for _ in node.subgraphs()):
         return False
     if not node.inputs and node.op not in ("Constant", "EyeLike"):
         return False
