@@ -18,6 +18,7 @@ import numpy as np
 from compress_tensor import FileError, Graph
 from compress_tensor.files import write_atomically
 from compress_tensor.graph.graph import Array
+from compress_tensor.graph.stored import unread
 
 _MAGIC = b"compress-checkpoint "
 VERSION = 1
@@ -29,7 +30,7 @@ def fingerprint(graph: Graph) -> str:
     for node in graph.nodes:
         digest.update(repr((node.domain, node.op, node.inputs, node.outputs)).encode())
         digest.update(repr(sorted((k, str(v)) for k, v in node.attributes.items())).encode())
-    for name, array in graph.constants.items():
+    for name, array in unread(graph.constants).items():
         digest.update(repr((name, str(array.dtype), array.shape)).encode())
     return digest.hexdigest()
 

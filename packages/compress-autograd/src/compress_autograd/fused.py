@@ -26,6 +26,7 @@ from compress_tensor.engine.fuse.match import Bindings, Constant, Matcher
 from compress_tensor.engine.specialize import without_dead
 from compress_tensor.graph.graph import Array
 from compress_tensor.graph.rules.registry import Info
+from compress_tensor.graph.stored import unread
 
 from .embedded import embedded, recurrent
 from .nodes import Operator, Value, device
@@ -55,8 +56,8 @@ def fused_nodes(
     # Shapes are not known here: numbers without dimensions fit all of them.
     numbers = {
         name: array
-        for name, array in graph.constants.items()
-        if array.ndim == 0 and name not in trained
+        for name, array in unread(graph.constants).items()
+        if isinstance(array, np.ndarray) and array.ndim == 0 and name not in trained
     }
     outputs = {value.name for value in graph.outputs}
     unknown = Info(DType.FLOAT32, None)

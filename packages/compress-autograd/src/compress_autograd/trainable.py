@@ -11,6 +11,7 @@ import numpy as np
 
 from compress_tensor import Graph, InputError, Node, Tensor
 from compress_tensor.graph.graph import Array
+from compress_tensor.graph.stored import unread
 from compress_tensor.graph.support import require_operators
 from compress_tensor.random import Generator
 from compress_tensor.recycle import Kept
@@ -293,7 +294,8 @@ def _match(graph: Graph, patterns: Iterable[str]) -> list[str]:
     Raises:
         InputError: if one means none.
     """
-    floats = [n for n, array in graph.constants.items() if array.dtype in (np.float32, np.float64)]
+    held = unread(graph.constants).items()
+    floats = [n for n, array in held if array.dtype in (np.float32, np.float64)]
     found: dict[str, bool] = {}
     for pattern in patterns:
         hits = [n for n in floats if n == pattern or fnmatchcase(n, pattern)]

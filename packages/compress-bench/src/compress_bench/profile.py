@@ -15,7 +15,7 @@ from statistics import median
 import numpy as np
 
 from compress_tensor import Session
-from compress_tensor.engine.program import Record
+from compress_tensor.engine.steps import Record
 from compress_tensor.engine.view import View
 
 from .peak import Unit, peak_of

@@ -14,6 +14,7 @@ from compress_tensor.errors import CompressError, InputError
 from compress_tensor.graph.graph import Graph, Node, Value
 from compress_tensor.graph.infer import infer_node, info_of
 from compress_tensor.graph.rules.registry import Info, NeedsValue
+from compress_tensor.graph.stored import unread
 from compress_tensor.graph.work import bytes_of, macs_of
 
 Shapes = Mapping[str, Sequence[int]]
@@ -77,7 +78,7 @@ def _input_info(value: Value, given: Sequence[int] | None) -> Info | None:
 def _walk(graph: Graph, known: Mapping[str, Info], cost: Cost) -> dict[str, Info]:
     """Follow shapes through a graph and add up what its nodes cost."""
     scope = dict(known)
-    scope.update({name: info_of(array, name) for name, array in graph.constants.items()})
+    scope.update({name: info_of(array, name) for name, array in unread(graph.constants).items()})
     last = {name: i for i, node in enumerate(graph.nodes) for name in node.inputs}
     last.update({value.name: len(graph.nodes) for value in graph.outputs})
     alive = {value.name: bytes_of(scope.get(value.name)) for value in graph.inputs}

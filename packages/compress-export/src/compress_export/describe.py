@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from compress_tensor.dtype import DType
-from compress_tensor.graph.graph import Array, Graph, Value
+from compress_tensor.graph.graph import Graph, Value
+from compress_tensor.graph.stored import Entry, unread
 from compress_tensor.graph.support import all_nodes, missing_operators
 
 from .cost import Shapes, cost_of
@@ -103,8 +106,8 @@ def describe(graph: Graph, shapes: Shapes | None = None) -> Description:
     )
 
 
-def _all_constants(graph: Graph) -> Iterator[Array]:
-    yield from graph.constants.values()
+def _all_constants(graph: Graph) -> Iterator[Entry]:
+    yield from unread(graph.constants).values()
     for node in graph.nodes:
         for inner in node.subgraphs():
             yield from _all_constants(inner)
@@ -114,8 +117,8 @@ def _is_parameter(dtype: DType) -> bool:
     return dtype.is_float or (dtype.is_int and dtype.bits <= 8)
 
 
-def _stored_bytes(array: Array) -> int:
+def _stored_bytes(array: Entry) -> int:
     dtype = DType.of(array.dtype)
-    if dtype is DType.STRING:
+    if isinstance(array, np.ndarray) and dtype is DType.STRING:
         return sum(len(str(text).encode()) for text in array.reshape(-1).tolist())
     return -(-prod(array.shape) * dtype.bits // 8)

@@ -6,16 +6,20 @@ lead out of the folder, and ranges outside the file are refused.
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from compress_tensor.errors import FileError
+from compress_tensor.graph.graph import Array
+from compress_tensor.graph.stored import SMALL, Place, Source
+
+#: files that may stay open, so that what lies in them is read on demand
+MOST_OPEN = 16
 
 
 class ExternalData:
-    """The files beside one model; each range is read once, and no more than the files hold.
+    """The files beside one model; each range is found once, and no more than the files hold.
 
     Args:
         folder: the model's folder, or None for a model that came as bytes.
@@ -23,11 +27,12 @@ class ExternalData:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self._read: dict[tuple[Path, int, int], bytes] = {}
+        self._found: dict[tuple[Path, int, int], Place | Array] = {}
         self._total: dict[Path, int] = {}
+        self._open: dict[Path, Source] = {}
 
-    def read(self, entries: Mapping[str, str], n_bytes: int, where: str) -> bytes:
-        """Return the ``n_bytes`` that a tensor keeps outside the model file.
+    def find(self, entries: Mapping[str, str], n_bytes: int, where: str) -> Place | Array:
+        """Return the ``n_bytes`` that a tensor keeps outside the model file, or where they are.
 
         Args:
             entries: the tensor's ``external_data`` pairs: location, offset, length.
@@ -49,34 +54,31 @@ class ExternalData:
         if length != n_bytes:
             raise FileError(f"{where} needs {n_bytes} bytes but its external length is {length}")
         key = (path, offset, n_bytes)
-        if key not in self._read:
-            self._read[key] = self._range(path, offset, n_bytes, where)
-        return self._read[key]
+        if key not in self._found:
+            self._found[key] = self._range(path, offset, n_bytes, where)
+        return self._found[key]
 
-    def _range(self, path: Path, offset: int, n_bytes: int, where: str) -> bytes:
+    def _range(self, path: Path, offset: int, n_bytes: int, where: str) -> Place | Array:
         try:
-            with path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if offset + n_bytes > size:
-                    raise FileError(
-                        f"{where} needs bytes {offset} to {offset + n_bytes} of {str(path)!r}, "
-                        f"which has {size}; the file is damaged or incomplete"
-                    )
-                # Tensors may share bytes; many overlapping ranges are an attack on memory.
-                self._total[path] = self._total.get(path, 0) + n_bytes
-                if self._total[path] > 2 * size:
-                    raise FileError(f"the tensors in {str(path)!r} overlap; the file is damaged")
-                file.seek(offset)
-                found = file.read(n_bytes)
-        except FileError:
-            raise
+            source = self._open.get(path) or Source(path)
         except OSError as error:
             raise FileError(
                 f"{where} keeps its data in {str(path)!r}, which cannot be read: {error.strerror}"
             ) from error
-        if len(found) != n_bytes:
-            raise FileError(f"{where} could not be read whole from {str(path)!r}; try again")
-        return found
+        if offset + n_bytes > source.size:
+            raise FileError(
+                f"{where} needs bytes {offset} to {offset + n_bytes} of {str(path)!r}, "
+                f"which has {source.size}; the file is damaged or incomplete"
+            )
+        # Tensors may share bytes; many overlapping ranges are an attack on memory.
+        self._total[path] = self._total.get(path, 0) + n_bytes
+        if self._total[path] > 2 * source.size:
+            raise FileError(f"the tensors in {str(path)!r} overlap; the file is damaged")
+        place = Place(source, offset, n_bytes)
+        if n_bytes > SMALL and (path in self._open or len(self._open) < MOST_OPEN):
+            self._open[path] = source
+            return place
+        return place.read()
 
 
 def _number(text: str, what: str, where: str) -> int:

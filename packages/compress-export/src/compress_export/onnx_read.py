@@ -19,11 +19,18 @@ from google.protobuf.message import DecodeError, Message
 from compress_tensor.collector import collector_held
 from compress_tensor.errors import CompressError, FileError, GraphError, UnsupportedError
 from compress_tensor.graph.graph import Array, Attribute, Dim, Graph, Node, Value
+from compress_tensor.graph.stored import Constants, Entry, Place, Source, Stored
 
 from .external import ExternalData
 from .functions import Call, Functions
 from .sort import sort_nodes
-from .tensors import MAX_DENSE_BYTES, element_type, sparse_to_array, tensor_to_array
+from .tensors import (
+    MAX_DENSE_BYTES,
+    element_type,
+    sparse_to_array,
+    tensor_entry,
+    tensor_to_array,
+)
 from .upgrade import Names, Versions, upgrade_graph
 from .wire import Unusual, Wire
 
@@ -53,11 +60,11 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
     """
     if isinstance(source, bytes):
         where, folder = "the model", None
-        data, payloads = source, dict[int, Array]()
+        data, places = source, dict[int, Place]()
     else:
         path = Path(source)
         where, folder = str(path), path.parent
-        data, payloads = _contents(path)
+        data, places = _contents(path)
     try:
         model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
@@ -65,7 +72,7 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
     del data
     try:
         _check_texts(model)
-        return _Reader(model, folder, payloads).read()
+        return _Reader(model, folder, places).read()
     except CompressError as error:
         error.args = (f"{where}: {error}",)
         raise
@@ -75,8 +82,8 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
         raise FileError(f"{where} needs more memory than there is") from error
 
 
-def _contents(path: Path) -> tuple[bytes, dict[int, Array]]:
-    """Return what protobuf must parse, and the contents of large initializers by their number."""
+def _contents(path: Path) -> tuple[bytes, dict[int, Place]]:
+    """Return what protobuf must parse, and where large initializers lie, by their number."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -87,9 +94,13 @@ def _contents(path: Path) -> tuple[bytes, dict[int, Array]]:
                 "larger models keep their weights as external data"
             )
         if status.st_size >= _LARGE_FILE:
-            with suppress(Unusual), path.open("rb", buffering=0) as file:
-                wire = Wire(file, status.st_size)
-                return wire.rest, wire.arrays
+            source = Source(path)
+            with suppress(Unusual):
+                wire = Wire(lambda start, size: source.read(start, size).tobytes(), source.size)
+                places = {
+                    n: Place(source, first, end - first) for n, (first, end) in wire.places.items()
+                }
+                return wire.rest, places
         return path.read_bytes(), {}
     except FileError:
         raise
@@ -134,10 +145,10 @@ class _Reader:
     """Turns one model into a Graph; holds what all its graphs share."""
 
     def __init__(
-        self, model: onnx.ModelProto, folder: Path | None, payloads: Mapping[int, Array]
+        self, model: onnx.ModelProto, folder: Path | None, places: Mapping[int, Place]
     ) -> None:
         self.model = model
-        self.payloads = payloads
+        self.places = places
         self.files = ExternalData(folder)
         self.versions: Versions = {}
         self.names = Names(_all_names(model.graph))
@@ -166,14 +177,14 @@ class _Reader:
     def graph(self, proto: onnx.GraphProto, call: Call, *, is_main: bool = False) -> Graph:
         """Read a graph; ``call`` says how names are spelled and which opsets hold."""
         graph = Graph(name=proto.name, doc=proto.doc_string)
-        payloads = self.payloads if is_main else {}
+        places = self.places if is_main else {}
         for number, tensor in enumerate(proto.initializer):
             name = call.name(tensor.name, self.names)
-            array = tensor_to_array(tensor, self.files, raw=payloads.get(number))
-            _define(graph.constants, name, array)
+            entry = tensor_entry(tensor, self.files, places.get(number))
+            _define(graph, name, entry)
         for sparse in proto.sparse_initializer:
             name = call.name(sparse.values.name, self.names)
-            _define(graph.constants, name, self.sparse(sparse, f"sparse tensor {name!r}"))
+            _define(graph, name, self.sparse(sparse, f"sparse tensor {name!r}"))
         for item in proto.input:
             value = self.value(item, call)
             if value.name not in graph.constants:  # old files list initializers here too
@@ -212,7 +223,7 @@ class _Reader:
             if not any(outputs):
                 raise GraphError(f"{label} has no outputs; the file is damaged")
             if not domain and proto.op_type == "Constant":
-                _define(graph.constants, outputs[0], _constant(attributes, label))
+                _define(graph, outputs[0], _constant(attributes, label))
                 continue
             name = f"{call.prefix}{proto.name}" if proto.name else ""
             node = Node(proto.op_type, inputs, outputs, attributes, name, domain)
@@ -350,12 +361,17 @@ def _all_names(graph: onnx.GraphProto) -> Iterator[str]:
                 yield from _all_names(attribute.g)
 
 
-def _define(constants: dict[str, Array], name: str, array: Array) -> None:
+def _define(graph: Graph, name: str, entry: Entry) -> None:
     if not name:
         raise GraphError("an initializer has no name; the file is damaged")
-    if name in constants:
+    if name in graph.constants:
         raise GraphError(f"constant {name!r} is defined twice")
-    constants[name] = array
+    if isinstance(entry, Stored):
+        if not isinstance(graph.constants, Constants):
+            graph.constants = Constants(graph.constants)
+        graph.constants.store(name, entry)
+    else:
+        graph.constants[name] = entry
 
 
 def _refuse_twice(names: list[str], what: str) -> None:

@@ -17,7 +17,8 @@ from google.protobuf.message import EncodeError
 from compress_tensor.dtype import DType
 from compress_tensor.errors import FileError, UnsupportedError
 from compress_tensor.files import write_atomically
-from compress_tensor.graph.graph import OPSET, Array, Attribute, Graph, Node, Value
+from compress_tensor.graph.graph import OPSET, Attribute, Graph, Node, Value
+from compress_tensor.graph.stored import Entry, unread
 
 from ._version import __version__
 from .tensors import array_to_raw, array_to_tensor
@@ -58,7 +59,7 @@ def write_onnx(
         raise ValueError(f"external_data is {external_data!r}, not auto, never or always")
     graph.check()
     path = Path(path)
-    total = sum(array.nbytes for array in graph.constants.values())
+    total = sum(array.nbytes for array in unread(graph.constants).values())
     if external_data == "never" and total > EXTERNAL_THRESHOLD:
         raise FileError(f"{path}: {total} bytes of weights do not fit in one file; allow external")
     outside = external_data == "always" or (external_data == "auto" and total > threshold)
@@ -93,7 +94,7 @@ def _layout(graph: Graph) -> dict[str, tuple[int, int]]:
     """Return offset and length in the external file, by constant."""
     places: dict[str, tuple[int, int]] = {}
     end = 0
-    for name, array in graph.constants.items():
+    for name, array in unread(graph.constants).items():
         dtype = DType.of(array.dtype)
         length = -(-array.size * dtype.bits // 8)
         if dtype is not DType.STRING and length >= MIN_EXTERNAL_BYTES:
@@ -124,15 +125,16 @@ def _graph(graph: Graph, outside: Mapping[str, tuple[str, int, int]]) -> onnx.Gr
     proto.input.extend(_value(value) for value in graph.inputs)
     proto.output.extend(_value(value) for value in graph.outputs)
     proto.value_info.extend(_value(value) for value in graph.values.values())
-    for name, array in graph.constants.items():
-        proto.initializer.append(_initializer(name, array, outside.get(name)))
+    for name, entry in unread(graph.constants).items():
+        if name in outside:
+            proto.initializer.append(_outside(name, entry, outside[name]))
+        else:
+            proto.initializer.append(array_to_tensor(graph.constants[name], name))
     proto.node.extend(_node(node) for node in graph.nodes)
     return proto
 
 
-def _initializer(name: str, array: Array, place: tuple[str, int, int] | None) -> onnx.TensorProto:
-    if place is None:
-        return array_to_tensor(array, name)
+def _outside(name: str, array: Entry, place: tuple[str, int, int]) -> onnx.TensorProto:
     dtype = DType.of(array.dtype)
     proto = onnx.TensorProto(name=name, data_type=int(dtype), dims=list(array.shape))
     proto.data_location = onnx.TensorProto.EXTERNAL
@@ -222,7 +224,7 @@ def _opset(graph: Graph) -> tuple[int, set[str]]:
         else:
             needed = max(needed, _introduced(node))
     for inner in _all_graphs(graph):
-        held = {DType.of(array.dtype) for array in inner.constants.values()}
+        held = {DType.of(array.dtype) for array in unread(inner.constants).values()}
         held |= {v.dtype for v in [*inner.inputs, *inner.outputs] if v.dtype is not None}
         needed = max([needed, *(_OPSET_OF_TYPE.get(dtype, OPSET) for dtype in held)])
     return needed, domains

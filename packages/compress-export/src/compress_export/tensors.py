@@ -7,6 +7,7 @@ its shape and element type ask for.
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import onnx
 from compress_tensor.dtype import DType
 from compress_tensor.errors import FileError, UnsupportedError
 from compress_tensor.graph.graph import Array
+from compress_tensor.graph.stored import SMALL, Entry, Place, Stored
 
 from .external import ExternalData
 
@@ -59,11 +61,7 @@ def element_type(number: int, where: str) -> DType:
 
 
 def tensor_to_array(
-    proto: onnx.TensorProto,
-    base_dir: Path | ExternalData | None = None,
-    *,
-    where: str = "",
-    raw: Array | None = None,
+    proto: onnx.TensorProto, base_dir: Path | ExternalData | None = None, *, where: str = ""
 ) -> Array:
     """Return the contents of a tensor as a read-only array.
 
@@ -72,11 +70,26 @@ def tensor_to_array(
         base_dir: folder of the model file, where external data may lie; an ExternalData reads
             ranges that several tensors share only once.
         where: how messages name the tensor; default its own name.
-        raw: uint8, in place of the tensor's ``raw_data``; the result may share its memory.
 
     Raises:
         FileError: if the data does not fit shape and type, or lies outside ``base_dir``.
         UnsupportedError: if the element type is unknown.
+    """
+    files = base_dir if isinstance(base_dir, ExternalData) else ExternalData(base_dir)
+    found = tensor_entry(proto, files, where=where)
+    return found.load() if isinstance(found, Stored) else found
+
+
+def tensor_entry(
+    proto: onnx.TensorProto, files: ExternalData, place: Place | None = None, *, where: str = ""
+) -> Entry:
+    """Return a tensor as `tensor_to_array` does, or where it lies in a file if it is large.
+
+    Args:
+        proto: the tensor.
+        files: the files beside the model.
+        place: where the tensor's ``raw_data`` lies, if it is not in ``proto``.
+        where: how messages name the tensor; default its own name.
     """
     where = where or f"tensor {proto.name!r}"
     dtype = element_type(proto.data_type, where)
@@ -86,24 +99,31 @@ def tensor_to_array(
         raise UnsupportedError(f"{where} is stored in segments; save the model again without them")
     size = math.prod(shape)
     if dtype is DType.STRING:
-        flat = _strings(proto, size, where)
-    elif proto.data_location == onnx.TensorProto.EXTERNAL:
-        n_bytes = _packed_bytes(dtype, size)
+        return _shaped(_strings(proto, size, where), shape, where)
+    n_bytes = _packed_bytes(dtype, size)
+    held: bytes | Array | Place
+    if proto.data_location == onnx.TensorProto.EXTERNAL:
         entries = {entry.key: entry.value for entry in proto.external_data}
-        files = base_dir if isinstance(base_dir, ExternalData) else ExternalData(base_dir)
-        flat = _from_raw(files.read(entries, n_bytes, where), dtype, size)
-    elif raw is not None or proto.HasField("raw_data"):
-        held = proto.raw_data if raw is None else raw
-        n_bytes = _packed_bytes(dtype, size)
-        if len(held) != n_bytes:
-            raise FileError(
-                f"{where} of type {dtype.label} and shape {_text(shape)} needs {n_bytes} bytes "
-                f"but has {len(held)}; the file is damaged"
-            )
-        flat = _from_raw(held, dtype, size)
+        held = files.find(entries, n_bytes, where)
+    elif place is not None:
+        held = place
+    elif proto.HasField("raw_data"):
+        held = proto.raw_data
     else:
-        flat = _from_field(proto, dtype, shape, where)
-    return _shaped(flat, shape, where)
+        return _shaped(_from_field(proto, dtype, shape, where), shape, where)
+    found = held.size if isinstance(held, Place) else len(held)
+    if found != n_bytes:
+        raise FileError(
+            f"{where} of type {dtype.label} and shape {_text(shape)} needs {n_bytes} bytes "
+            f"but has {found}; the file is damaged"
+        )
+    if isinstance(held, Place):
+        # Those that are converted on the way are small, or not worth it.
+        plain = dtype.bits >= 8 and dtype is not DType.BOOL and sys.byteorder == "little"
+        if plain and size > SMALL:
+            return Stored(held, dtype.numpy, shape)
+        held = held.read()
+    return _shaped(_from_raw(held, dtype, size), shape, where)
 
 
 def sparse_to_array(

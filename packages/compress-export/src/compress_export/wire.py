@@ -1,22 +1,17 @@
-"""An ONNX file without the contents of its large tensors, which go straight into arrays.
+"""An ONNX file without the contents of its large tensors, which stay in it.
 
 protobuf keeps every byte of a file twice, and hands it out as a third copy.  Here a file's wire
 format (protobuf.dev/programming-guides/encoding) is followed to the initializers of the main
-graph; what their ``raw_data`` holds is read from the file to where it stays, and protobuf parses
-the rest, which is small.  A file in which anything else than plain fields is met is left whole:
+graph; where the contents of their ``raw_data`` lie is noted, and protobuf parses the rest, which
+is small.  A file in which anything else than plain fields is met is left whole:
 protobuf then says what is wrong with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from io import BytesIO, RawIOBase
 
-import numpy as np
-
-from compress_tensor.graph.graph import Array
-
-#: bytes of ``raw_data`` that are worth an array of their own
+#: bytes of ``raw_data`` that are kept from protobuf
 LARGE = 1 << 14
 #: fields that are followed here; in a file of more, protobuf is faster
 MOST_FIELDS = 1 << 18
@@ -27,6 +22,9 @@ _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # fields of ModelProto, GraphProto, T
 _Piece = bytes | tuple[int, int]  #: bytes, or where they lie in the file
 _Handler = Callable[[int, int], list[_Piece]]
 
+#: from where on how many bytes are wanted: what the file has of them
+Reader = Callable[[int, int], bytes]
+
 
 class Unusual(Exception):  # noqa: N818 - not an error of the caller
     """The file is not plain; protobuf must read it whole."""
@@ -36,28 +34,26 @@ class Wire:
     """One model's file, followed once.
 
     Args:
-        file: open at its start, unbuffered.
+        read: reads the file.
         size: its bytes.
-        large: bytes of ``raw_data`` that get an array.
+        large: bytes of ``raw_data`` that are kept from protobuf.
 
     Attributes:
-        rest: the bytes of the file without what `arrays` hold.
-        arrays: uint8, by number of the initializer in the main graph.
+        rest: the bytes of the file without those of `places`.
+        places: first byte and end of contents, by number of the initializer in the main graph.
 
     Raises:
         Unusual: see there.
-        OSError: if the file cannot be read.
     """
 
-    def __init__(self, file: RawIOBase | BytesIO, size: int, large: int = LARGE) -> None:
-        self._file, self._large = file, large
+    def __init__(self, read: Reader, size: int, large: int = LARGE) -> None:
+        self._read, self._large = read, large
         self._at = self._base = 0
         self._window = b""
         self._count = self._fields = 0  # initializers and fields met
-        self._payloads: dict[int, tuple[int, int]] = {}
+        self.places: dict[int, tuple[int, int]] = {}
         pieces = self._message(size, _GRAPH, self._graph)
-        self.rest = b"".join(p if isinstance(p, bytes) else self._bytes(*p) for p in pieces)
-        self.arrays = {n: self._array(*place) for n, place in self._payloads.items()}
+        self.rest = b"".join(p if isinstance(p, bytes) else read(p[0], p[1] - p[0]) for p in pieces)
 
     def _graph(self, start: int, end: int) -> list[_Piece]:
         return self._message(end, _INITIALIZER, self._tensor)
@@ -75,7 +71,7 @@ class Wire:
             met.append(first)
             if last - first < self._large:
                 return [(first, last)]
-            self._payloads[number] = (first, last)
+            self.places[number] = (first, last)
             return []
 
         return self._message(end, _RAW_DATA, payload)
@@ -131,8 +127,7 @@ class Wire:
         while True:
             place = self._at - self._base
             if not 0 <= place < len(self._window):
-                self._file.seek(self._at)
-                self._base, self._window, place = self._at, self._file.read(_WINDOW) or b"", 0
+                self._base, self._window, place = self._at, self._read(self._at, _WINDOW), 0
                 if not self._window:
                     raise Unusual("the file ends")
             byte = self._window[place]
@@ -143,20 +138,6 @@ class Wire:
             shift += 7
             if shift > 63:
                 raise Unusual("a number of more than 64 bits")
-
-    def _bytes(self, start: int, end: int) -> bytes:
-        return self._array(start, end).tobytes()
-
-    def _array(self, start: int, end: int) -> Array:
-        found = np.empty(end - start, np.uint8)
-        view, done = memoryview(found), 0
-        self._file.seek(start)
-        while done < len(view):
-            got = self._file.readinto(view[done:])
-            if not got:
-                raise Unusual("the file became shorter")
-            done += got
-        return found
 
 
 def _varint_bytes(value: int) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 from compress_tensor import DType, Graph, Node
 from compress_tensor.codec import decode
 from compress_tensor.graph.rename import renamed
+from compress_tensor.graph.stored import unread
 
 from .affine import Array
 
@@ -24,7 +25,9 @@ def in_float32(graph: Graph) -> Graph:
     Nodes with graphs of their own (If, Loop, Scan) are left as they are where they hold halves:
     nothing inside them is quantized.
     """
-    halves = [name for name, array in graph.constants.items() if DType.of(array.dtype) in HALVES]
+    halves = [
+        name for name, array in unread(graph.constants).items() if DType.of(array.dtype) in HALVES
+    ]
     given = [value for value in graph.inputs if value.dtype in HALVES]
     casts = any(_makes_half(node) for node in graph.nodes)
     inner = any(True for node in graph.nodes for _ in node.subgraphs())

@@ -14,6 +14,7 @@ import numpy as np
 
 from compress_tensor import OPSET, Graph, Node
 from compress_tensor.graph.rename import renamed
+from compress_tensor.graph.stored import chosen
 
 from .affine import AffineParams, Array
 from .bits import Bits, weight_grid
@@ -134,7 +135,7 @@ class Writer:
         used = {name for node in self.nodes for name in node.inputs}
         used |= {value.name for value in self.graph.outputs}
         used |= {name for node in self.nodes for g in node.subgraphs() for name in _inside(g)}
-        self.graph.constants = {n: a for n, a in self.graph.constants.items() if n in used}
+        self.graph.constants = chosen(self.graph.constants, used)
         return self.graph
 
     def pair(self, name: str, scale: Scale) -> str:

@@ -18,15 +18,17 @@ import numpy as np
 from .backend.reference.registry import evaluate
 from .dtype import DType
 from .engine.lower import LOWERINGS
-from .engine.lowering import HostCall, Lowering
-from .engine.program import Program, Record, place
+from .engine.lowering import Lowering
+from .engine.program import Program, place
 from .engine.specialize import specialize
+from .engine.steps import HostCall, Record
 from .engine.view import Buffer, Kind, View, channels_last, row_major
 from .engine.widen import widen
 from .errors import InputError, NativeArgumentError, ShapeError
 from .forks import Lock
 from .graph.graph import Array, Graph, Node
 from .graph.rules.registry import Info, NeedsValue
+from .graph.stored import loaded
 from .native.call import call
 from .native.library import Pool, core
 from .packed import PACKED
@@ -348,8 +350,9 @@ def _assemble(
             plan.places.append((-1 - int(buffer.name[1:]), 0))
         else:
             assert buffer.array is not None
-            plan.kept.append(buffer.array)
-            plan.places.append((None, int(buffer.array.ctypes.data)))
+            array = loaded(buffer.array)
+            plan.kept.append(array)
+            plan.places.append((None, int(array.ctypes.data)))
     plan.run = core().cpr_program_run
     plan.handle = program.handle
     plan.pool = pool.handle if pool else None

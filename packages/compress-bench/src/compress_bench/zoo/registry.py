@@ -11,6 +11,7 @@ from math import prod
 import numpy as np
 
 from compress_tensor import DType, Graph, InputError
+from compress_tensor.graph.stored import unread
 from compress_tensor.random import Generator
 
 from .front_end import FRONT_END
@@ -203,6 +204,6 @@ def parameters(graph: Graph) -> int:
     skip = set(_statistics(graph)) | set(filter_names(graph.constants, FRONT_END))
     return sum(
         prod(array.shape)
-        for name, array in graph.constants.items()
+        for name, array in unread(graph.constants).items()
         if array.dtype == np.float32 and array.ndim and name not in skip
     )

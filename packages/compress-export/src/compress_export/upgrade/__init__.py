@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compress_tensor.dtype import DType
 from compress_tensor.graph.graph import OPSET, Graph, Node, captured
+from compress_tensor.graph.stored import unread
 
 from . import arithmetic, layers, shapes
 from .registry import Names, Scope, upgrade_node
@@ -40,7 +41,7 @@ def upgrade_graph(
     scope = Scope(graph, names, reads, dict(outer.dtypes) if outer else {}, outer)
     known = [*graph.values.values(), *graph.inputs]
     scope.dtypes.update({v.name: v.dtype for v in known if v.dtype is not None})
-    scope.dtypes.update({name: DType.of(a.dtype) for name, a in graph.constants.items()})
+    scope.dtypes.update({name: DType.of(a.dtype) for name, a in unread(graph.constants).items()})
     nodes: list[Node] = []
     for node in graph.nodes:
         _, version = versions.pop(id(node), (node, OPSET))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from compress_tensor import Graph, InputError
 from compress_tensor.graph.infer import infer
+from compress_tensor.graph.stored import unread
 
 from ..affine import Array
 
@@ -64,7 +65,7 @@ class Budget:
         engine = 2 * max((sizes[o] for node in graph.nodes for o in node.outputs if o), default=0)
         if limit is None:
             return cls(1 << 30, [list(names)])
-        weights = sum(array.nbytes for array in graph.constants.values())
+        weights = sum(array.nbytes for array in unread(graph.constants).values())
         fixed = _in_use() + _RESERVE + weights + (keep + 2) * sample + len(names) * 2 * bins * 8
         free = limit - fixed
         every = engine + int(_COPIES * sum(sizes[name] for name in names)) + sample

@@ -10,6 +10,7 @@ import numpy as np
 
 from compress_tensor import DType, Graph, InputError, Node, Tensor
 from compress_tensor.graph.rename import renamed
+from compress_tensor.graph.stored import chosen
 
 from ..affine import AffineParams
 from ..bits import Bits, ends_of
@@ -80,7 +81,7 @@ def _stripped(graph: Graph) -> tuple[Graph, dict[str, list[Node]]]:
         else:
             found.nodes.append(renamed(node, names))
     scales = {node.inputs[1] for each in fakes.values() for node in each if len(node.inputs) > 1}
-    found.constants = {n: a for n, a in found.constants.items() if n not in scales}
+    found.constants = chosen(found.constants, found.constants.keys() - scales)
     return found, fakes
 
 

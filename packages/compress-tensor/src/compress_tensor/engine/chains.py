@@ -11,8 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from ..dtype import DType
-from .lowering import Step
-from .program import Record
+from .steps import Record, Step
 from .view import Buffer, Kind, View, collapse
 
 _INPUTS, _LINKS = 4, 8

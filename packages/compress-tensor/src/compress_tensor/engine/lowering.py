@@ -13,13 +13,14 @@ from ..dtype import DType
 from ..errors import NativeUnsupportedError, ShapeError
 from ..graph.graph import Array, Attribute, Node, captured
 from ..graph.rules.registry import Info
+from ..graph.stored import Entry, Stored, unread
 from ..native.library import opcode
 from .journal import Journal
 from .options import DEFAULT, Options
 from .parts import Part, find_parts
-from .program import Record
 from .quantized import Quantized
 from .registry import INTEGERS, NotLowered
+from .steps import HostCall, Record, Step
 from .view import (
     Buffer,
     Kind,
@@ -48,20 +49,6 @@ _LARGE = 1 << 16  #: bytes of a constant that is worth forgetting
 
 #: what the float32 form of a half-precision value has at the end of its name
 WIDE = "/float32"
-
-
-@dataclass(frozen=True, slots=True)
-class HostCall:
-    """A node that runs by its reference definition, between two stretches of records."""
-
-    node: Node
-    inputs: tuple[View | None, ...]
-    outputs: tuple[View | None, ...]
-    captures: tuple[tuple[str, View], ...]
-    reason: str
-
-
-Step = Record | HostCall
 
 
 @dataclass
@@ -124,6 +111,16 @@ class Lowering:
                 self.constants[name] = known
         return known
 
+    def is_known(self, name: str) -> bool:
+        """Whether the contents of a value are known while planning."""
+        return name in self.constants or self.value(name) is not None
+
+    def known(self, name: str) -> Array:
+        """Return the contents of a value that `is_known`."""
+        value = self.value(name)
+        assert value is not None
+        return value
+
     def optional(self, node: Node, index: int) -> str:
         """Return the name of input ``index``, "" if it is omitted."""
         return node.inputs[index] if index < len(node.inputs) else ""
@@ -144,7 +141,7 @@ class Lowering:
         # A concatenation has memory as soon as the first of its parts is made.
         whole = name not in self.producers or id(self.producers[name]) in self.done
         made = name in self.views or name in self.quantized or name in self.halves
-        return (made and whole) or self.value(name) is not None
+        return (made and whole) or self.is_known(name)
 
     def part(self, name: str) -> Part | None:
         """Return the place of a value inside the concatenation that reads it."""
@@ -155,7 +152,8 @@ class Lowering:
     def view(self, name: str) -> View:
         """Return where a value lies."""
         if name not in self.views:
-            value = self.value(name)
+            held = unread(self.constants)
+            value = held[name] if name in held else self.value(name)
             if value is not None:
                 self.views[name] = self.constant(value)
             elif name in self.quantized:
@@ -169,9 +167,10 @@ class Lowering:
                 raise KeyError(name)
         return self.views[name]
 
-    def constant(self, array: Array) -> View:
+    def constant(self, array: Entry) -> View:
         """Return a view of constant data."""
-        array = np.asarray(array, order="C")
+        if not isinstance(array, Stored):
+            array = np.asarray(array, order="C")
         buffer = Buffer(Kind.CONSTANT, array.nbytes, array=array)
         return View(buffer, 0, DType.of(array.dtype), array.shape, row_major(array.shape))
 
@@ -358,13 +357,14 @@ class Lowering:
 
     def _let_go(self, name: str) -> None:
         """Forget a large constant that every reader has packed or takes as it is."""
-        array = self.constants.get(name)
+        array = unread(self.constants).get(name)
         if array is None or array.nbytes < _LARGE or name in self.outputs:
             return
         names = [name, *self._floats.get(name, ())]
         if all(id(reader) in self.done for each in names for reader in self.consumers(each)):
             del self.constants[name]
-            self.infos[name] = replace(self.infos[name], value=None)
+            self.views.pop(name, None)
+            self.infos[name] = replace(self.infos[name], value=None, stored=None)
 
     def results(self) -> None:
         """Bring every graph output into the caller's memory."""

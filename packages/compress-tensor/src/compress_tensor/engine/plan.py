@@ -11,12 +11,13 @@ from ..native.library import ISAS, isa
 from .chains import chained
 from .fuse import fuse
 from .lower import LOWERINGS
-from .lowering import HostCall, Lowering, Step, WeightCache
+from .lowering import Lowering, WeightCache
 from .memory import require_memory
 from .options import Options
-from .program import Program, Record, Repeated, place
+from .program import Program, Repeated, place
 from .run import Arenas, Plan, Planned
 from .specialize import Specialized, without_dead
+from .steps import HostCall, Record, Step
 from .view import Kind, View
 from .widen import widen
 
@@ -138,7 +139,7 @@ def _assemble(
         inputs=list(inputs),
         outputs=list(outputs),
         # Without contents: a plan must not keep weights that its records read packed.
-        infos={name: replace(part.infos[name], value=None) for name in outputs},
+        infos={name: replace(part.infos[name], value=None, stored=None) for name in outputs},
         results=results,
         report=report,
         arenas=arenas,

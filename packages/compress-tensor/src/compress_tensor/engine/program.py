@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,24 +12,9 @@ from ..errors import CancelledError
 from ..native.call import MAX_RANK, TENSOR_WORDS, address, arg_words
 from ..native.library import Pool, core, opcode
 from .memory import assign_offsets
+from .steps import Record
 from .view import Buffer, Kind, View
 from .watch import Stop, cancelled, watch
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One kernel on views, as planned; ``label`` names the graph nodes that it computes.
-
-    ``wide`` are the operands of an elementwise kernel before their dimensions were collapsed;
-    ``runs`` is how often it is run in one run of the plan.
-    """
-
-    kernel: str
-    operands: tuple[View | None, ...]
-    args: tuple[int | float, ...] = ()
-    label: str = ""
-    wide: tuple[View, ...] = ()
-    runs: int = 1
 
 
 class Program:

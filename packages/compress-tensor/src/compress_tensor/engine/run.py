@@ -16,10 +16,11 @@ from ..forks import renew_after_fork
 from ..graph.graph import Array
 from ..graph.interpret import compute
 from ..graph.rules.registry import Info
+from ..graph.stored import loaded
 from ..native.call import address
 from ..native.library import Pool
-from .lowering import HostCall
-from .program import Program, Record, Repeated
+from .program import Program, Repeated
+from .steps import HostCall, Record
 from .view import Buffer, Kind, View, storage_order
 from .watch import Stop
 
@@ -147,7 +148,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         self._slot = {id(buffer): n for n, buffer in enumerate(self.bases)}
-        self._constants: list[Array | None] = [b.array for b in self.bases]
+        held = [buffer.array for buffer in self.bases]
+        self._constants = [None if array is None else loaded(array) for array in held]
         self._given = [(n, b.name) for n, b in enumerate(self.bases) if b.kind is Kind.INPUT]
         self._made = {
             b.name: self._array(n, self.results[b.name])

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..forks import Lock
 from ..graph.graph import Array, Graph, Value
 from ..graph.passes import optimize
+from ..graph.stored import Entry, Stored, unread
 from ..graph.support import require_operators
 from ..native.library import Pool
 from ..processors import processors
@@ -21,9 +22,9 @@ from .bound import Bound, require_in_place
 from .inputs import checked_input
 from .lowering import WeightCache
 from .options import Options
-from .program import Record
 from .run import Arenas, Plan, Planned
 from .stage import MOST_PLANS, Key, Stage
+from .steps import Record
 from .watch import Stop
 
 PRECISIONS = ("float32", "bf16")
@@ -242,9 +243,10 @@ class Session:
         return {v.name: checked_input(v, feeds[v.name], symbols) for v in self.graph.inputs}
 
 
-def _weights(graph: Graph) -> Iterator[tuple[str, Array]]:
+def _weights(graph: Graph) -> Iterator[tuple[str, Entry]]:
     """Yield the constants that are arrays; a few may be numpy's scalars."""
-    yield from ((n, a) for n, a in graph.constants.items() if isinstance(a, np.ndarray))
+    held = unread(graph.constants).items()
+    yield from ((n, a) for n, a in held if isinstance(a, (np.ndarray, Stored)))
 
 
 def _signature(feeds: Mapping[str, Any]) -> Key:

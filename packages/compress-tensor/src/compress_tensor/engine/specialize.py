@@ -14,6 +14,7 @@ from ..graph.graph import Array, Graph, Node, captured
 from ..graph.infer import infer_node, info_of
 from ..graph.rename import renamed
 from ..graph.rules.registry import Info, NeedsValue
+from ..graph.stored import unread
 
 
 @dataclass
@@ -46,8 +47,8 @@ def specialize(
         ShapeError: if shapes, types or attributes do not fit an operator.
         UnsupportedError: for an operator without definition.
     """
-    found = Specialized(dict(infos), dict(graph.constants), stable=stable)
-    for name, array in graph.constants.items():
+    found = Specialized(dict(infos), graph.constants.copy(), stable=stable)
+    for name, array in unread(graph.constants).items():
         found.infos[name] = info_of(array, name)
     for name, info in infos.items():
         if info.value is not None:

@@ -15,6 +15,7 @@ from ..errors import InputError, UnsupportedError
 from ..forks import Lock
 from ..graph.graph import Array, Graph, Value, captured
 from ..graph.rules.registry import Info
+from ..graph.stored import chosen
 from ..native.library import Pool
 from .lowering import WeightCache
 from .options import DEFAULT, Options
@@ -165,7 +166,7 @@ class Stage:
         crossing = list(
             dict.fromkeys(n for n in [part.needs, *reads, *wanted] if n and n not in inside)
         )
-        constants = {n: part.constants[n] for n in crossing if n in part.constants}
+        constants = chosen(part.constants, set(crossing))
         alive = [n for n in crossing if n not in constants]
         made_here = [n for n in alive if n not in infos]
         rest = Graph(

@@ -12,7 +12,7 @@ from enum import Enum
 from math import prod
 
 from ..dtype import DType
-from ..graph.graph import Array
+from ..graph.stored import Entry
 
 
 class Kind(Enum):
@@ -32,13 +32,13 @@ class Buffer:
         kind: who owns it.
         nbytes: its size.
         name: of the graph input or output; for the arena the value it was made for.
-        array: the data of a constant.
+        array: the data of a constant; one in a file is read once a plan turns out to need it.
     """
 
     kind: Kind
     nbytes: int
     name: str = ""
-    array: Array | None = None
+    array: Entry | None = None
 
 
 @dataclass(slots=True)  # a frozen one takes three times as long to make

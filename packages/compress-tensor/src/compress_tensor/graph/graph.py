@@ -19,6 +19,7 @@ from ..errors import GraphError
 OPSET = 21  #: the operator set whose semantics every Graph has
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
 Dim = int | str | None  #: a number, a symbol that several values share, or unknown
 Shape = tuple[Dim, ...]
 
@@ -80,7 +81,7 @@ class Graph:
         nodes: each node after those whose outputs it reads.
         inputs: what a run must be given; never also a constant.
         outputs: what a run returns; may be an input or a constant.
-        constants: read-only arrays (initializers).
+        constants: read-only arrays (initializers); large ones of a file are read on demand.
         values: what a file says of intermediate values; may be empty.
         metadata: the file's key-value properties, kept both ways.
     """
@@ -101,7 +102,7 @@ class Graph:
             nodes=[node.copy() for node in self.nodes],
             inputs=list(self.inputs),
             outputs=list(self.outputs),
-            constants=dict(self.constants),
+            constants=self.constants.copy(),
             values=dict(self.values),
             metadata=dict(self.metadata),
         )

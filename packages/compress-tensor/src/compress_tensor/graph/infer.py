@@ -20,6 +20,7 @@ from .flow import FLOW, infer_flow
 from .graph import Array, Dim, Graph, Node, Value
 from .rules.common import result
 from .rules.registry import RULES, Info, Rule
+from .stored import Entry, Stored, unread
 
 __all__ = ["infer", "infer_node", "info_of"]
 _LOADED = (_definitions, _rules)  #: both packages fill their tables when imported
@@ -48,8 +49,10 @@ KEPT = RANDOM | COSTLY | {"DequantizeLinear"}
 _OWN_ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError)
 
 
-def info_of(value: Array, name: str = "") -> Info:
+def info_of(value: Entry, name: str = "") -> Info:
     """Return all that is known of an array."""
+    if isinstance(value, Stored):
+        return Info(DType.of(value.dtype), value.shape, None, name, value)
     return Info(DType.of(value.dtype), value.shape, value, name)
 
 
@@ -147,7 +150,7 @@ def _folded(
 def _infer_body(graph: Graph, known: Mapping[str, Info]) -> dict[str, Info]:
     """Return everything known inside a graph whose inputs and captures are in ``known``."""
     scope = dict(known)
-    for name, value in graph.constants.items():
+    for name, value in unread(graph.constants).items():
         scope[name] = info_of(value, name)
     for node in graph.nodes:
         infos = [scope[name] if name else None for name in node.inputs]
@@ -197,7 +200,7 @@ def infer(
         except ShapeError as error:
             raise InputError(f"input {value.name!r}: {error}") from error
         scope[value.name] = Info(value.dtype, checked.shape, content, value.name)
-    for name, constant in graph.constants.items():
+    for name, constant in unread(graph.constants).items():
         scope[name] = info_of(constant, name)
     for node in graph.nodes:
         infos = [scope[name] if name else None for name in node.inputs]

@@ -32,8 +32,9 @@ def reachable_nodes(graph: Graph) -> Iterator[Node]:
     for node in graph.nodes:
         yield node
         inside = list(node.subgraphs())
-        condition = graph.constants.get(node.inputs[0]) if node.inputs else None
-        if node.op == "If" and not node.domain and condition is not None and condition.size:
+        decides = node.op == "If" and not node.domain and node.inputs
+        condition = graph.constants.get(node.inputs[0]) if decides else None
+        if condition is not None and condition.size:
             taken = "then_branch" if condition.reshape(-1)[0] else "else_branch"
             branch = node.attributes.get(taken)
             inside = [branch] if isinstance(branch, Graph) else []

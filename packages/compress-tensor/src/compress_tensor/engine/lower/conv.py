@@ -150,9 +150,9 @@ def _winograd(
     done: Epilogue,
     out: View,
 ) -> None:
-    kernel = ctx.value(name)
-    assert kernel is not None
-    packed = ctx.packed(name, ("winograd", tile), lambda: winograd.pack_kernel(kernel, tile))
+    packed = ctx.packed(
+        name, ("winograd", tile), lambda: winograd.pack_kernel(ctx.known(name), tile)
+    )
     operands = [in_channels_last(ctx, x), packed, bias, _residual(ctx, done), out]
     ctx.emit("conv_winograd_f32", operands, [tile, *w.pads[:2], done.low, done.high])
 
@@ -199,8 +199,7 @@ def _half_depthwise(ctx: Lowering, node: Node, w: Window, done: Epilogue) -> Non
     """Emit a depthwise convolution from and to bfloat16."""
     out = halves.stored(ctx, done.output, channels_last)
     x = halves.operand(ctx, node.inputs[0], last=True)
-    kernel = ctx.value(node.inputs[1])
-    assert kernel is not None
+    kernel = ctx.known(node.inputs[1])
     taps = kernel.reshape(kernel.shape[0], -1).T
     packed = ctx.packed(node.inputs[1], "depthwise_bf16", lambda: halves.split_lanes(taps))
     bias = None

@@ -55,8 +55,7 @@ def pack(b: Array) -> Array:
 
 def packed_kernel(ctx: Lowering, name: str, groups: int, channels: int) -> View:
     """Return the packed kernel of a convolution, zeros up to ``channels`` of its input."""
-    kernel = ctx.value(name)
-    assert kernel is not None
+    kernel = ctx.known(name)
     wide = kernel if kernel.ndim == 4 else kernel[:, :, None]
     oc, ic, kh, kw = wide.shape
 

@@ -117,10 +117,12 @@ def pack_operand(
     With ``half`` it is bfloat16, to [..., panels, 1, pairs, 16, 2].
     """
     *batch, k, n = b.shape
-    value = ctx.value(name)
-    if value is not None:
-        stack = value.reshape(-1, k, n)
-        make = (lambda: half_products.pack(stack[:, None])) if half else lambda: pack(stack)
+    if ctx.is_known(name):
+
+        def make() -> Array:
+            stack = ctx.known(name).reshape(-1, k, n)
+            return half_products.pack(stack[:, None]) if half else pack(stack)
+
         view = ctx.packed(name, ("gemm", half, k, n, key), make)
     else:
         stacked = merged(b, 2)
@@ -211,11 +213,11 @@ def gemm(ctx: Lowering, node: Node) -> None:
     a = a.transpose((1, 0)) if attributes["transA"] else a
     b_name, transposed = node.inputs[1], bool(attributes["transB"])
     m, n = ctx.info(node.outputs[0]).dims
-    value = ctx.value(b_name)
-    if value is not None:
-        matrix = value.T if transposed else value
+    if ctx.is_known(b_name):
 
         def make() -> Array:
+            value = ctx.known(b_name)
+            matrix = value.T if transposed else value
             scaled = matrix if alpha == 1.0 else (matrix * np.float32(alpha)).astype(np.float32)
             return half_products.pack(scaled[None, None]) if half else pack(scaled[None])
 

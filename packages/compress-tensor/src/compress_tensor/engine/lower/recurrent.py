@@ -78,13 +78,13 @@ def packed_weights(ctx: Lowering, name: str, gates: int, *, half: bool) -> View:
 
     That is float32 [D, panels, K, 16], or with ``half`` bfloat16 [D, panels, 1, pairs, 16, 2].
     """
-    value = ctx.value(name)
-    if value is None:
+    if not ctx.is_known(name):
         b = _by_gate(ctx.view(name).shape, gates, partial(ctx.reshaped, ctx.view(name)))
         packed = half_products.packed_matrix(ctx, b) if half else packed_matrix(ctx, b)
         return ctx.reshaped(packed, _together(packed.shape, gates))
 
     def make() -> Array:
+        value = ctx.known(name)
         b = _by_gate(value.shape, gates, value.reshape)
         found = half_products.pack(b[:, None]) if half else pack(b)
         return found.reshape(_together(found.shape, gates))

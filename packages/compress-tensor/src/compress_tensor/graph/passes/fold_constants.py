@@ -15,13 +15,14 @@ from ...backend.reference.registry import evaluate
 from ...errors import CompressError
 from ..graph import Graph, Node
 from ..infer import KEPT, infer_node, info_of
+from ..stored import unread
 
 MOST_ELEMENTS = 1 << 28
 
 
 def fold_constants(graph: Graph) -> Graph:
     """Return the graph with such nodes replaced by constants."""
-    found = replace(graph, nodes=[], constants=dict(graph.constants))
+    found = replace(graph, nodes=[], constants=graph.constants.copy())
     found.nodes = [node for node in graph.nodes if not _fold(found, node)]
     return found
 
@@ -34,15 +35,14 @@ def _fold(graph: Graph, node: Node) -> bool:
         return False
     if not node.inputs and node.op not in ("Constant", "EyeLike"):
         return False
-    arrays = [graph.constants[name] if name else None for name in node.inputs]
-    infos = [
-        None if a is None else info_of(a, name) for name, a in zip(node.inputs, arrays, strict=True)
-    ]
+    held = unread(graph.constants)
+    infos = [info_of(held[name], name) if name else None for name in node.inputs]
     try:
         results = infer_node(node, infos, len(node.outputs))
         shapes = [info.shape for info in results]
         if any(s is not None and int(np.prod(s, dtype=object)) > MOST_ELEMENTS for s in shapes):
             return False
+        arrays = [graph.constants[name] if name else None for name in node.inputs]
         with np.errstate(all="ignore"):
             made = evaluate(
                 node.op,

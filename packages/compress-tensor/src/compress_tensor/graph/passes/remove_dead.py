@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..graph import Graph, captured
+from ..stored import chosen
 
 
 def remove_dead(graph: Graph) -> Graph:
@@ -15,5 +16,4 @@ def remove_dead(graph: Graph) -> Graph:
         if any(name in needed for name in node.outputs):
             kept.append(node)
             needed.update([*node.inputs, *captured(node)])
-    constants = {n: array for n, array in graph.constants.items() if n in needed}
-    return replace(graph, nodes=kept[::-1], constants=constants)
+    return replace(graph, nodes=kept[::-1], constants=chosen(graph.constants, needed))

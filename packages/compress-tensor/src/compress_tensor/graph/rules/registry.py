@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from ...dtype import DType
 from ...errors import CompressError
 from ..graph import Array
+from ..stored import Stored
 
 Rule = Callable[..., Any]
 F = TypeVar("F", bound=Rule)
@@ -44,15 +45,19 @@ class Info:
         shape: ints, or None when it depends on data.
         value: the contents, when they are known (constants, folded shape arithmetic).
         name: the value's name, for messages.
+        stored: where a large constant's contents lie, whose `value` is then None.
     """
 
     dtype: DType
     shape: tuple[int, ...] | None
     value: Array | None = None
     name: str = ""
+    stored: Stored | None = None
 
     def need(self) -> Array:
         """Return the contents or raise NeedsValue."""
+        if self.stored is not None:
+            return self.stored.load()
         if self.value is None:
             raise NeedsValue(self.name)
         return self.value
