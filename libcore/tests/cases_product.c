@@ -385,15 +385,32 @@ static void make_depthwise_bf16(rng *r, test_case *t)
     add_clip(r, t);
 }
 
-static void make_frame_bf16(rng *r, test_case *t)
+static void make_frame(rng *r, test_case *t)
 {
-    const int64_t in[] = {between(r, 0, 3), between(r, 1, 9), between(r, 0, 30), between(r, 0, 30)};
+    static const int32_t types[] = {F32, BF16, U8};
+    const int32_t to = types[between(r, 0, 2)];
+    const bool quantized = to == U8 && one_in(r, 2);
+    const int64_t word = to == F32 ? 1 : to == BF16 ? 2 : 4, one = 1;
+    const int64_t in[] = {between(r, 0, 3), between(r, 1, 9), between(r, 0, 30), between(r, 0, 70)};
     const int64_t top = between(r, 0, 3), left = between(r, 0, 3);
-    const int64_t out[] = {in[0], in[1] + in[1] % 2, in[2] + top + between(r, 0, 3), in[3] + left + between(r, 0, 3)};
-    add(r, t, INPUT, F32, 4, in);
-    lay_rows(add_dense(t, OUTPUT, BF16, 4, out), out[1]);
+    const int64_t out[] = {in[0], (in[1] + word - 1) / word * word, in[2] + top + between(r, 0, 3), in[3] + left + between(r, 0, 3)};
+    const int32_t from = to == U8 && !quantized ? U8 : F32;
+    if (one_in(r, 4))
+        add_runs(r, t, INPUT, from, 4, in, 1);
+    else
+        add(r, t, INPUT, from, 4, in);
+    if (quantized)
+        add_dense(t, INPUT, F32, 1, &one);
+    else
+        add_absent(t);
+    if (quantized && !one_in(r, 3))
+        add_dense(t, INPUT, U8, 1, &one);
+    else
+        add_absent(t);
+    lay_rows(add_dense(t, OUTPUT, to, 4, out), out[1]);
     arg_int(t, top);
     arg_int(t, left);
+    arg_int(t, to == U8 ? between(r, 0, 255) : 0);
 }
 
 static void make_depthwise_s8(rng *r, test_case *t)
@@ -421,5 +438,5 @@ const generator cases_product[] = {
     {"pack_f32", make_pack_f32}, {"pack_s8", make_pack_s8}, {"gemm_f32", make_gemm_f32}, {"gemm_s8", make_gemm_s8},
     {"conv_f32", make_conv_f32}, {"conv_winograd_f32", make_conv_winograd_f32}, {"conv_s8", make_conv_s8},
     {"depthwise_f32", make_depthwise_f32}, {"depthwise_s8", make_depthwise_s8}, {"pack_bf16", make_pack_bf16}, {"gemm_bf16", make_gemm_bf16},
-    {"conv_bf16", make_conv_bf16}, {"depthwise_bf16", make_depthwise_bf16}, {"frame_bf16", make_frame_bf16}, {NULL, NULL},
+    {"conv_bf16", make_conv_bf16}, {"depthwise_bf16", make_depthwise_bf16}, {"frame", make_frame}, {NULL, NULL},
 };

@@ -17,6 +17,10 @@ static int64_t round_up(int64_t bytes)
 }
 
 /* Decode one tensor and prove that every element lies in [0, bytes) of its base. */
+/* A stride that leads nowhere, its dimension having one element, may be any number.  Kernels may
+ * multiply it all the same: those beyond this become 0. */
+static const int64_t FARTHEST = (int64_t)1 << 40;
+
 static cpr_status read_tensor(const int64_t *word, int32_t index, int32_t n_bases,
                               const int64_t *base_bytes, cpr_tensor *t)
 {
@@ -34,7 +38,7 @@ static cpr_status read_tensor(const int64_t *word, int32_t index, int32_t n_base
     for (int32_t i = 0; i < t->rank; i++) {
         const int64_t dim = word[4 + i], stride = word[4 + CPR_MAX_RANK + i];
         t->dim[i] = dim;
-        t->stride[i] = stride;
+        t->stride[i] = dim <= 1 && (stride > FARTHEST || stride < -FARTHEST) ? 0 : stride;
         if (dim < 0)
             return cpr_fail(CPR_ERR_ARGUMENT, "tensor %d: dimension %d is negative", index, i);
         if (dim == 0)

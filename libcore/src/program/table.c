@@ -62,7 +62,7 @@
     X(conv_s8)     \
     X(depthwise_s8) \
     X(pack_bf16)   \
-    X(frame_bf16)  \
+    X(frame) \
     X(gemm_bf16)   \
     X(conv_bf16)   \
     X(add_q8)      \

@@ -19,7 +19,7 @@ from .journal import Journal
 from .options import DEFAULT, Options
 from .parts import Part, find_parts
 from .quantized import Quantized
-from .registry import INTEGERS, NotLowered
+from .registry import INTEGERS, LOWERINGS, NotLowered
 from .steps import HostCall, Record, Step
 from .view import (
     Buffer,
@@ -67,6 +67,7 @@ class Lowering:
     views: Journal[str, View] = field(default_factory=Journal)
     done: Journal[int, Node] = field(default_factory=Journal)  #: planned nodes, by ``id``
     quantized: Journal[str, Quantized] = field(default_factory=Journal)
+    late: Journal[str, Node] = field(default_factory=Journal)  #: planned once their codes are read
     #: float32 values rounded to bfloat16
     halves: Journal[str, View] = field(default_factory=Journal)
 
@@ -78,7 +79,8 @@ class Lowering:
                     self._consumers.setdefault(name, []).append(node)
         self.producers = {name: node for node in self.nodes for name in node.outputs}
         self._pending: Journal[int, int] = Journal()
-        self._state = (self.views, self.done, self.quantized, self.halves, self._pending)
+        self._named = (self.views, self.quantized, self.late, self.halves)
+        self._state = (*self._named, self.done, self._pending)
         self._floats: dict[str, list[str]] = {}  # values whose codes a value is
         self._parts = find_parts(self.nodes, self.infos, self.constants)
         self._label = ""
@@ -140,7 +142,7 @@ class Lowering:
         """Whether a value can be read by the record emitted next."""
         # A concatenation has memory as soon as the first of its parts is made.
         whole = name not in self.producers or id(self.producers[name]) in self.done
-        made = name in self.views or name in self.quantized or name in self.halves
+        made = any(name in held for held in self._named)
         return (made and whole) or self.is_known(name)
 
     def part(self, name: str) -> Part | None:
@@ -158,6 +160,8 @@ class Lowering:
                 self.views[name] = self.constant(value)
             elif name in self.quantized:
                 self._dequantize(self.quantized[name], name)
+            elif name in self.late:
+                LOWERINGS["", "QuantizeLinear"](self, self.late[name])
             elif name in self.halves:
                 rounded = self.halves[name]
                 out = self.temp(rounded.shape, DType.FLOAT32, self.like(name))

@@ -2,79 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 from ...dtype import DType
-from ...graph.graph import Array, Attribute, Node
-from ...native.call import bits_of
+from ...graph.graph import Array, Node
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View, channels_last
 from . import half_products, halves, winograd
 from .epilogue import Epilogue, absorb
+from .frame import frame, is_framed
 from .matrix import PANEL, floats, pack, pad_bias, panels
-from .movement import pad_constant
-
-FEW_CHANNELS = 8  #: up to this many, padding is written out so that a kernel row is one run
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A 2-D window; 1-D ones have height 1.  Pads are at the start and at the end."""
-
-    kernel: tuple[int, int]
-    strides: tuple[int, int]
-    pads: tuple[int, int, int, int]
-    dilations: tuple[int, int]
-
-    def words(self) -> list[int]:
-        """Return the eight arguments of libcore's window."""
-        return [*self.kernel, *self.strides, *self.pads[:2], *self.dilations]
-
-
-def window(
-    attributes: dict[str, Attribute], kernel: tuple[int, ...], size: tuple[int, ...]
-) -> Window:
-    """Resolve kernel, strides, dilations and (automatic) padding of one or two dimensions.
-
-    Args:
-        attributes: of the node, with defaults.
-        kernel: kernel size per spatial dimension.
-        size: input size per spatial dimension.
-    """
-    rank = len(kernel)
-    strides = list(attributes.get("strides") or [1] * rank)
-    dilations = list(attributes.get("dilations") or [1] * rank)
-    pads = list(attributes.get("pads") or [0] * (2 * rank))
-    auto = attributes.get("auto_pad", "NOTSET")
-    if auto == "VALID":
-        pads = [0] * (2 * rank)
-    elif auto in ("SAME_UPPER", "SAME_LOWER"):
-        for i in range(rank):
-            reach = dilations[i] * (kernel[i] - 1) + 1
-            total = max((-(-size[i] // strides[i]) - 1) * strides[i] + reach - size[i], 0)
-            small, large = total // 2, total - total // 2
-            pads[i], pads[rank + i] = (small, large) if auto == "SAME_UPPER" else (large, small)
-    if rank == 1:
-        kernel, strides, dilations = (1, *kernel), [1, *strides], [1, *dilations]
-        pads = [0, pads[0], 0, pads[1]]
-    two: Any = (tuple(kernel), tuple(strides), tuple(pads), tuple(dilations))
-    return Window(*two)
-
-
-def image(view: View) -> View:
-    """Return a 1-D signal [N, C, L] as an image [N, C, 1, L]; images as they are."""
-    return view.insert(2) if len(view.shape) == 3 else view
-
-
-def pixels_as_rows(view: View) -> View | None:
-    """Return [N, C, H, W] as [1, pixels, C], if the pixels are evenly spaced."""
-    moved = view.transpose((0, 2, 3, 1))
-    n, h, w, c = moved.shape
-    return moved.reshape((1, n * h * w, c))
+from .window import Window, image, is_plain, pixels_as_rows, sampled, window
 
 
 @lower("Conv")
@@ -223,23 +162,13 @@ def _half(
     """Emit a convolution with bfloat16 operands."""
     channels = ctx.info(node.inputs[0]).dims[1]
     added = half_products.residual(ctx, done.residual, out, last=True)
-    if channels <= FEW_CHANNELS and groups == 1 and not is_plain(w, groups) and min(w.pads) >= 0:
-        x, w = _framed_half(ctx, image(ctx.view(node.inputs[0])), w)
+    if is_framed(channels, w, groups):
+        x, w = frame(ctx, image(ctx.view(node.inputs[0])), w, DType.BFLOAT16)
     else:
         x = image(halves.operand(ctx, node.inputs[0], last=True))
     packed = half_products.packed_kernel(ctx, node.inputs[1], groups, x.shape[1] // groups)
     residual = None if added is None else image(added)
     _products(ctx, "bf16", x, packed, w, groups, bias, residual, finite, done, image(out))
-
-
-def _framed_half(ctx: Lowering, x: View, w: Window) -> tuple[View, Window]:
-    """Round an image into a frame of zeros with whole pairs of channels."""
-    top, left, bottom, right = w.pads
-    n, c, height, width = x.shape
-    shape = (n, c + c % 2, height + top + bottom, width + left + right)
-    frame = ctx.temp(shape, DType.BFLOAT16, channels_last)
-    ctx.emit("frame_bf16", [x, frame], [top, left])
-    return frame, Window(w.kernel, w.strides, (0, 0, 0, 0), w.dilations)
 
 
 def is_finite(kernel: Array | None) -> bool:
@@ -277,19 +206,6 @@ def packed_view(ctx: Lowering, view: View, groups: int) -> View:
     return packed
 
 
-def is_plain(w: Window, groups: int) -> bool:
-    """Whether a convolution is a product of pixels: one kernel position, no padding."""
-    return w.kernel == (1, 1) and not any(w.pads) and groups == 1
-
-
-def sampled(x: View, w: Window, out: View) -> tuple[View, Window]:
-    """Return a view of only the pixels that a plain convolution reads, and stride 1."""
-    for axis, stride in ((2, w.strides[0]), (3, w.strides[1])):
-        if stride != 1:
-            x = x.slice(axis, 0, out.shape[axis], stride)
-    return x, Window(w.kernel, (1, 1), w.pads, w.dilations)
-
-
 def dense(
     ctx: Lowering,
     x: View,
@@ -315,8 +231,8 @@ def dense(
         out: the image to write.
     """
     residual = _residual(ctx, done)
-    if x.shape[1] <= FEW_CHANNELS and groups == 1 and not is_plain(w, groups):
-        x, w = _written_padding(ctx, x, w)
+    if is_framed(x.shape[1], w, groups):
+        x, w = frame(ctx, x, w, DType.FLOAT32)
     _products(ctx, "f32", x, packed, w, groups, bias, residual, finite, done, out)
 
 
@@ -348,14 +264,3 @@ def _products(
             return
     args = [*w.words(), groups, done.low, done.high, int(finite)]
     ctx.emit(f"conv_{kind}", [x, packed, bias, residual, out], args)
-
-
-def _written_padding(ctx: Lowering, x: View, w: Window) -> tuple[View, Window]:
-    """Copy the image into a frame of zeros, so that a kernel row is one run of floats."""
-    top, left, bottom, right = w.pads
-    n, c, height, width = x.shape
-    if not any(w.pads):
-        return ctx.contiguous(x, channels_last), w
-    frame = ctx.temp((n, c, height + top + bottom, width + left + right), x.dtype, channels_last)
-    pad_constant(ctx, x, frame, [0, 0, top, left], [0, 0, bottom, right], bits_of(0.0, x.dtype))
-    return frame, Window(w.kernel, w.strides, (0, 0, 0, 0), w.dilations)

@@ -11,18 +11,10 @@ from ...graph.graph import Array, Attribute, Node
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View, channels_last
-from .conv import (
-    Window,
-    bias_rows,
-    dense,
-    image,
-    in_channels_last,
-    is_finite,
-    pack_kernel,
-    packed_view,
-)
+from .conv import bias_rows, dense, in_channels_last, is_finite, pack_kernel, packed_view
 from .epilogue import absorb
 from .matrix import floats
+from .window import Window, image
 
 
 @lower("ConvTranspose")

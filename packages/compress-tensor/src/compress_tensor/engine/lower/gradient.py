@@ -10,8 +10,8 @@ from ...graph.graph import Node
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View, channels_last
-from .conv import image, window
 from .matrix import floats, rows
+from .window import image, window
 
 ELEMENTS = 1 << 15  #: of a chunk of rows, about
 PIXELS = 2048  #: of a chunk, about: sums of chunks are added in their order

@@ -20,8 +20,8 @@ from ...native.call import call
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View, channels_last
-from .conv import image, window
 from .matrix import PANEL, merged, pad_bias, panels, rows
+from .window import image, window
 
 _BYTES = (DType.UINT8, DType.INT8)
 _XOR = 17  #: function of the ``binary`` kernel

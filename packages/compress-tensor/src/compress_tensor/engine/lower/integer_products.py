@@ -19,12 +19,12 @@ from ..quantized import Quantized
 from ..registry import on_codes
 from ..view import View, channels_last
 from .codes import Requantized, bytes_of, requantized, scalar
-from .conv import FEW_CHANNELS, Window, image, is_plain, pixels_as_rows, sampled, window
 from .epilogue import is_residual, per_channel
+from .frame import frame, is_framed
 from .integer import MOST_K, pack_s8, pad_columns, unsigned
 from .matrix import merged, rows
-from .movement import pad_constant
 from .quant import grid_of
+from .window import Window, image, is_plain, pixels_as_rows, sampled, window
 
 
 @dataclass
@@ -154,12 +154,12 @@ def conv(ctx: Lowering, node: Node) -> bool:
     if x is None or found is None or (ctx.optional(node, 2) and _bias(ctx, node) is None):
         return False
     weights, sw = found
-    codes = ctx.view(x.codes)
+    codes = ctx.info(x.codes)
     if weights.ndim not in (3, 4):
         return False
     attributes = ctx.attributes(node)
     groups = int(attributes["group"])
-    w = window(attributes, weights.shape[2:], codes.shape[2:])
+    w = window(attributes, weights.shape[2:], codes.dims[2:])
     kernel = weights if weights.ndim == 4 else weights[:, :, None]
     oc, ic, kh, kw = kernel.shape
     sx, zx = scalar(x)
@@ -167,7 +167,7 @@ def conv(ctx: Lowering, node: Node) -> bool:
     scale = np.broadcast_to(np.float32(sx) * sw, (oc,)).astype(np.float32)
     sums = kernel.sum(axis=(1, 2, 3), dtype=np.int64)
     start = start_of(_bias(ctx, node), scale, sums, zx)
-    depthwise = groups == oc == codes.shape[1] and groups > 1
+    depthwise = groups == oc == codes.dims[1] and groups > 1
     if ic * kh * kw > MOST_K or start is None or (groups > 1 and not depthwise and ic % 4):
         return False
     product = product_of(ctx, node.outputs[0], scale, [])
@@ -178,11 +178,17 @@ def conv(ctx: Lowering, node: Node) -> bool:
     key = (node.inputs[1], groups)
     out = image(ctx.output(product.output, channels_last, View.is_channels_last))
     if out.size:
-        source = unsigned(ctx, image(codes))
         if depthwise:
+            source = unsigned(ctx, image(ctx.view(x.codes)))
             _depthwise(ctx, key, source, kernel, w, start, zx, product, out)
         else:
-            _dense(ctx, key, source, kernel, w, groups, start, zx, product, out)
+            if few := is_framed(ic, w, groups):
+                # Whole quads of channels: those past the image's meet weights of zero.
+                source, w = _framed(ctx, x, w, zx)
+                kernel = np.pad(kernel, ((0, 0), (0, -ic % 4), (0, 0), (0, 0)))
+            else:
+                source = unsigned(ctx, image(ctx.view(x.codes)))
+            _dense(ctx, key, source, kernel, w, groups, start, zx, product, out, few=few)
     product.finish(ctx)
     return True
 
@@ -221,17 +227,13 @@ def _dense(
     zero: int,
     product: Product,
     out: View,
+    *,
+    few: bool,
 ) -> None:
     oc, ic, kh, kw = kernel.shape
-    plain = is_plain(w, groups)
+    plain = is_plain(w, groups) and not few
     if plain:
         x, w = sampled(x, w, out)
-    few = ic <= FEW_CHANNELS and groups == 1 and not plain
-    if few:
-        # A frame of zero points with whole quads of channels: a kernel row is one run of bytes.
-        x, w = _framed(ctx, x, w, zero)
-        kernel = np.pad(kernel, ((0, 0), (0, -ic % 4), (0, 0), (0, 0)))
-        ic = kernel.shape[1]
     x = x if x.is_channels_last() else ctx.contiguous(x, channels_last)
     split = kernel.reshape(groups, oc // groups, ic, kh * kw).transpose(0, 3, 2, 1)
     packed = ctx.packed(key[0], ("conv_s8", few, key[1]), lambda: pack_s8(split))
@@ -257,15 +259,13 @@ def _dense(
     ctx.emit("conv_s8", [x, packed, starts, scale, residual, out], args)
 
 
-def _framed(ctx: Lowering, x: View, w: Window, zero: int) -> tuple[View, Window]:
-    top, left, bottom, right = w.pads
-    n, c, height, width = x.shape
-    shape = (n, -(-c // 4) * 4, height + top + bottom, width + left + right)
-    frame = ctx.temp(shape, x.dtype, channels_last)
-    # Only the border: channels past c meet weights of zero.
-    inner = frame.slice(1, 0, c)
-    pad_constant(ctx, x, inner, [0, 0, top, left], [0, 0, bottom, right], zero)
-    return frame, Window(w.kernel, w.strides, (0, 0, 0, 0), w.dilations)
+def _framed(ctx: Lowering, x: Quantized, w: Window, zero: int) -> tuple[View, Window]:
+    """Return the image in a frame of zero points; not yet quantized, it is on the way."""
+    node = ctx.late.get(x.codes)
+    if node is None:
+        source = unsigned(ctx, image(ctx.view(x.codes)))
+        return frame(ctx, source, w, DType.UINT8, fill=zero)
+    return frame(ctx, image(ctx.view(node.inputs[0])), w, DType.UINT8, fill=zero, grid=x)
 
 
 @on_codes("Gemm", "MatMul")

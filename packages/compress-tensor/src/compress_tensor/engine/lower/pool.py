@@ -10,7 +10,7 @@ from ..lowering import Layout, Lowering
 from ..registry import lower, require
 from ..view import View, channels_last, row_major
 from . import halves
-from .conv import image, window
+from .window import image, window
 
 MEAN, MAX = 1, 2  #: functions of the ``reduce`` kernel
 

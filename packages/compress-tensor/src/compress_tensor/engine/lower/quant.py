@@ -12,7 +12,9 @@ from ...graph.graph import Node
 from ..lowering import Lowering
 from ..quantized import Quantized
 from ..registry import lower, require
-from ..view import View
+from ..view import Kind, View
+from .frame import is_framed
+from .window import window
 
 _CODES = (DType.UINT8, DType.INT8, DType.UINT16, DType.INT16)
 
@@ -46,12 +48,32 @@ def quantize_linear(ctx: Lowering, node: Node) -> None:
             return
     x = ctx.view(name)
     require(x.dtype is DType.FLOAT32 and target in _CODES, f"{x.dtype.label} to {target.label}")
+    if out_name not in ctx.late and x.buffer.kind is Kind.INPUT and _is_framed(ctx, node):
+        ctx.late[out_name] = node
+        return
     axis = int(ctx.attributes(node)["axis"]) % max(len(x.shape), 1)
     zero = ctx.optional(node, 2)
     operands = [along_axis(ctx, node.inputs[1], x, axis)]
     zeros = along_axis(ctx, zero, x, axis) if zero else None
     out = ctx.output(out_name, ctx.like(name))
     ctx.elementwise("quantize_linear", [x, *operands, zeros, out])
+
+
+def _is_framed(ctx: Lowering, node: Node) -> bool:
+    """Whether codes are read by one convolution, that lays its image into a frame itself."""
+    again = ctx.only_consumer(node.outputs[0])
+    conv = None if again is None else ctx.only_consumer(again.outputs[0])
+    if again is None or again.op != "DequantizeLinear" or conv is None or conv.op != "Conv":
+        return False
+    size, kernel = ctx.info(conv.inputs[0]).dims, ctx.info(conv.inputs[1]).dims
+    if ctx.info(node.outputs[0]).dtype is not DType.UINT8 or not len(size) == len(kernel) in (3, 4):
+        return False
+    grids = [grid_of(ctx, each, node.outputs[0], DType.UINT8) for each in (node, again)]
+    if grids[0] is None or grids[1] is None or not grids[0].same_grid(grids[1]):
+        return False
+    attributes = ctx.attributes(conv)
+    w = window(attributes, kernel[2:], size[2:])
+    return is_framed(size[1], w, int(attributes["group"]))
 
 
 @lower("DequantizeLinear")
@@ -65,7 +87,8 @@ def dequantize_linear(ctx: Lowering, node: Node) -> None:
     require(target is DType.FLOAT32, f"{target.label} results")
     grid = grid_of(ctx, node, name, dtype)
     if grid is not None and out_name not in ctx.outputs:
-        ctx.view(name)
+        if name not in ctx.late:
+            ctx.view(name)
         ctx.defer(out_name, grid)
         return
     x = ctx.view(name)
