@@ -1,4 +1,6 @@
-/* cases_pool.c - windows. */
+/* cases_pool.c - windows, and the frames that they may read. */
+#include <string.h>
+
 #include "check.h"
 
 /* Dense, in the order N, H, W, C. */
@@ -59,4 +61,34 @@ static void make_average_pool(rng *r, test_case *t)
     make_pool(r, t, false);
 }
 
-const generator cases_pool[] = {{"max_pool", make_max_pool}, {"average_pool", make_average_pool}, {NULL, NULL}};
+static void make_frame(rng *r, test_case *t)
+{
+    static const int32_t types[] = {F32, BF16, U8};
+    const int32_t to = types[between(r, 0, 2)];
+    const bool quantized = to == U8 && one_in(r, 2);
+    const int64_t word = to == F32 ? 1 : to == BF16 ? 2 : 4, one = 1;
+    const int64_t in[] = {between(r, 0, 3), between(r, 1, 9), between(r, 0, 30), between(r, 0, 70)};
+    const int64_t top = between(r, 0, 3), left = between(r, 0, 3);
+    const int64_t out[] = {in[0], (in[1] + word - 1) / word * word, in[2] + top + between(r, 0, 3), in[3] + left + between(r, 0, 3)};
+    const int32_t from = to == U8 && !quantized ? U8 : F32;
+    operand *image = add(r, t, INPUT, from, 4, in);
+    if (one_in(r, 4)) { /* channels last */
+        const int64_t stride[] = {in[1] * in[3] * in[2], 1, in[1] * in[3], in[1]};
+        memcpy(image->stride, stride, sizeof stride);
+    }
+    if (quantized)
+        add_dense(t, INPUT, F32, 1, &one);
+    else
+        add_absent(t);
+    if (quantized && !one_in(r, 3))
+        add_dense(t, INPUT, U8, 1, &one);
+    else
+        add_absent(t);
+    const int64_t last[] = {out[1] * out[3] * out[2], 1, out[1] * out[3], out[1]};
+    memcpy(add_dense(t, OUTPUT, to, 4, out)->stride, last, sizeof last);
+    arg_int(t, top);
+    arg_int(t, left);
+    arg_int(t, to == U8 ? between(r, 0, 255) : 0);
+}
+
+const generator cases_pool[] = {{"max_pool", make_max_pool}, {"average_pool", make_average_pool}, {"frame", make_frame}, {NULL, NULL}};

@@ -50,6 +50,25 @@ static void add_clip(rng *r, test_case *t)
     arg_float(t, one_in(r, 2) ? INFINITY : 6.0);
 }
 
+/* See after.h. */
+static void add_function(rng *r, test_case *t, int32_t store)
+{
+    static const int32_t functions[] = {1, 5, 8, 9, 10, 14, 40, 0}; /* leaky_relu sigmoid swish gelu gelu_tanh tanh affine */
+    if (store != F32 || one_in(r, 2))
+        return;
+    arg_int(t, one_of(r, functions));
+    arg_float(t, 0.75);
+    arg_float(t, -0.25);
+}
+
+static void add_table(rng *r, test_case *t, int32_t store)
+{
+    const int64_t entries = 256;
+    if (store == U8 || store == S8)
+        if (one_in(r, 2))
+            add_dense(t, INPUT, one_in(r, 2) ? U8 : S8, 1, &entries);
+}
+
 static void add_optional(rng *r, test_case *t, int32_t dtype, int32_t rank, const int64_t *dim)
 {
     if (one_in(r, 3))
@@ -133,6 +152,7 @@ static void make_gemm_f32(rng *r, test_case *t)
         add_runs(r, t, INPUT, F32, 3, c, 2);
     add_result(r, t, F32, 3, c, 2);
     add_clip(r, t);
+    add_function(r, t, F32);
 }
 
 /* What gemm_s8 and conv_s8 share: start, scale, residual, C, and the epilogue's args. */
@@ -211,7 +231,9 @@ static void make_gemm_s8(rng *r, test_case *t)
     add_runs(r, t, INPUT, U8, 3, a, 2);
     add_dense(t, INPUT, S8, 6, b);
     add_epilogue(r, t, store, 1, &columns, c, 3, 2);
+    add_table(r, t, store);
     add_epilogue_args(r, t, store);
+    add_function(r, t, store);
 }
 
 /* ---- convolutions ------------------------------------------------------------------------ */
@@ -300,6 +322,7 @@ static void make_conv_f32(rng *r, test_case *t)
     arg_int(t, m.groups);
     add_clip(r, t);
     add_finite(r, t);
+    add_function(r, t, F32);
 }
 
 static void make_conv_winograd_f32(rng *r, test_case *t)
@@ -350,10 +373,12 @@ static void make_conv_s8(rng *r, test_case *t)
     add_image(r, t, U8, &m);
     add_dense(t, INPUT, S8, 6, weights);
     add_epilogue(r, t, store, 2, columns, m.out, 4, 1);
+    add_table(r, t, store);
     add_window(t, &m);
     arg_int(t, m.groups);
     arg_int(t, between(r, 0, 255));
     add_epilogue_args(r, t, store);
+    add_function(r, t, store);
 }
 
 static void make_depthwise_f32(rng *r, test_case *t)
@@ -366,6 +391,7 @@ static void make_depthwise_f32(rng *r, test_case *t)
     add_runs(r, t, OUTPUT, F32, 4, m.out, 1);
     add_window(t, &m);
     add_clip(r, t);
+    add_function(r, t, F32);
 }
 
 static void make_depthwise_bf16(rng *r, test_case *t)
@@ -385,34 +411,6 @@ static void make_depthwise_bf16(rng *r, test_case *t)
     add_clip(r, t);
 }
 
-static void make_frame(rng *r, test_case *t)
-{
-    static const int32_t types[] = {F32, BF16, U8};
-    const int32_t to = types[between(r, 0, 2)];
-    const bool quantized = to == U8 && one_in(r, 2);
-    const int64_t word = to == F32 ? 1 : to == BF16 ? 2 : 4, one = 1;
-    const int64_t in[] = {between(r, 0, 3), between(r, 1, 9), between(r, 0, 30), between(r, 0, 70)};
-    const int64_t top = between(r, 0, 3), left = between(r, 0, 3);
-    const int64_t out[] = {in[0], (in[1] + word - 1) / word * word, in[2] + top + between(r, 0, 3), in[3] + left + between(r, 0, 3)};
-    const int32_t from = to == U8 && !quantized ? U8 : F32;
-    if (one_in(r, 4))
-        add_runs(r, t, INPUT, from, 4, in, 1);
-    else
-        add(r, t, INPUT, from, 4, in);
-    if (quantized)
-        add_dense(t, INPUT, F32, 1, &one);
-    else
-        add_absent(t);
-    if (quantized && !one_in(r, 3))
-        add_dense(t, INPUT, U8, 1, &one);
-    else
-        add_absent(t);
-    lay_rows(add_dense(t, OUTPUT, to, 4, out), out[1]);
-    arg_int(t, top);
-    arg_int(t, left);
-    arg_int(t, to == U8 ? between(r, 0, 255) : 0);
-}
-
 static void make_depthwise_s8(rng *r, test_case *t)
 {
     const image m = random_image(r, true);
@@ -426,6 +424,7 @@ static void make_depthwise_s8(rng *r, test_case *t)
     add_dense(t, INPUT, S32, 1, &channels);
     add_dense(t, INPUT, F32, 1, &channels)->tame = true;
     add_runs(r, t, OUTPUT, store, 4, m.out, 1);
+    add_table(r, t, store);
     add_window(t, &m);
     arg_int(t, between(r, 0, 255));
     const int64_t zero = store == U8 ? between(r, 0, 255) : between(r, -128, 127), least = store == U8 ? 0 : -128;
@@ -438,5 +437,5 @@ const generator cases_product[] = {
     {"pack_f32", make_pack_f32}, {"pack_s8", make_pack_s8}, {"gemm_f32", make_gemm_f32}, {"gemm_s8", make_gemm_s8},
     {"conv_f32", make_conv_f32}, {"conv_winograd_f32", make_conv_winograd_f32}, {"conv_s8", make_conv_s8},
     {"depthwise_f32", make_depthwise_f32}, {"depthwise_s8", make_depthwise_s8}, {"pack_bf16", make_pack_bf16}, {"gemm_bf16", make_gemm_bf16},
-    {"conv_bf16", make_conv_bf16}, {"depthwise_bf16", make_depthwise_bf16}, {"frame", make_frame}, {NULL, NULL},
+    {"conv_bf16", make_conv_bf16}, {"depthwise_bf16", make_depthwise_bf16}, {NULL, NULL},
 };

@@ -9,7 +9,7 @@ typedef __m256i mask;
 #define NAME cpr_depthwise_f32_3x3_avx2
 #define WIDTH 8
 #define lanes_of(left) cpr_lanes(left)
-#define load(lanes, from) _mm256_maskload_ps(from, lanes)
+#define load(all, lanes, from) ((all) ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, lanes))
 #define store(to, left, lanes, x) cpr_store_lanes(to, left, x)
 #define zero() _mm256_setzero_ps()
 #define every(x) _mm256_set1_ps(x)

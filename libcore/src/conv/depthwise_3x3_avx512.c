@@ -10,7 +10,7 @@ typedef __mmask16 mask;
 #define NAME cpr_depthwise_f32_3x3_avx512
 #define WIDTH 16
 #define lanes_of(left) ((left) >= 16 ? (mask)0xffff : (mask)((1u << (left)) - 1))
-#define load(lanes, from) _mm512_maskz_loadu_ps(lanes, from)
+#define load(all, lanes, from) ((all) ? _mm512_loadu_ps(from) : _mm512_maskz_loadu_ps(lanes, from))
 #define store(to, left, lanes, x) _mm512_mask_storeu_ps(to, lanes, x)
 #define zero() _mm512_setzero_ps()
 #define every(x) _mm512_set1_ps(x)

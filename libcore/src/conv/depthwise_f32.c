@@ -4,12 +4,13 @@
 #include "vector/walk.h"
 
 #include "conv/depthwise_f32.h"
+#include "product/after.h"
 
 /* depthwise_f32: out = clip(depthwise conv(in, weights) + bias), one output per channel
  * operands  in [N, C, H, W] channel stride 1 | weights [kernel_h * kernel_w, C] contiguous |
  *           bias [C] or absent | out [N, C, OH, OW] channel stride 1
- * args      the eight of window.h, low, high */
-enum { IN, WEIGHTS, BIAS, OUT };
+ * args      the eight of window.h, low, high, and those of after.h */
+enum { IN, WEIGHTS, BIAS, OUT, N_OPERANDS };
 enum { LOW = CPR_WINDOW_ARGS, HIGH, N_ARGS };
 enum { MAX_TAPS = 1 << 16 };
 
@@ -21,7 +22,7 @@ static bool channels_last(const cpr_tensor *t)
 static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
 {
     const char *name = "depthwise_f32";
-    CPR_REQUIRE(name, op->n_tensors == 4 && op->n_args == N_ARGS);
+    CPR_REQUIRE(name, op->n_tensors >= N_OPERANDS && op->n_args >= N_ARGS);
     const cpr_tensor *in = op->tensor[IN], *weights = op->tensor[WEIGHTS], *bias = op->tensor[BIAS], *out = op->tensor[OUT];
     CPR_REQUIRE(name, in && weights && out && channels_last(in) && channels_last(out) && cpr_is_output(out));
     const cpr_window w = cpr_window_read(op, 0);
@@ -34,7 +35,7 @@ static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, weights->dim[0] == taps && weights->dim[1] == in->dim[1]);
     CPR_REQUIRE(name, !bias || (bias->dtype == CPR_F32 && bias->rank == 1 && cpr_is_contiguous(bias) && bias->dim[0] == in->dim[1]));
     *scratch_bytes = taps * CPR_DEPTHWISE_PIXELS * (int64_t)sizeof(void *) + in->dim[1] * (int64_t)sizeof(float);
-    return CPR_OK;
+    return cpr_after_check(name, op, N_ARGS, N_OPERANDS, out);
 }
 
 typedef struct {
@@ -43,6 +44,7 @@ typedef struct {
     cpr_window window;
     int64_t taps;
     float low, high;
+    cpr_after after;
 } job;
 
 /* Lines [begin, end) of the output, counted over n and oh. */
@@ -64,6 +66,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
             j->kernel(n, in->dim[1], j->taps, (const float *const *)rows, op->data[WEIGHTS], bias, j->low, j->high,
                       y + ow * out->stride[3], out->stride[3]);
         }
+        cpr_after_rows(&j->after, width, out->dim[1], out->stride[3], sizeof(float), y);
     }
 }
 
@@ -85,6 +88,8 @@ static void work_3x3(void *context, int64_t begin, int64_t end, int32_t worker)
             lines[i] = cpr_depthwise_line_at(&j->window, in, out, op->data[IN], op->data[OUT], zeros, sizeof(float), first + i);
         cpr_depthwise_f32_3x3 *kernel = cpr_isa() >= CPR_AVX512 ? cpr_depthwise_f32_3x3_avx512 : cpr_depthwise_f32_3x3_avx2;
         kernel(in->dim[1], lines, n, op->data[WEIGHTS], bias, j->low, j->high);
+        for (int64_t i = 0; i < n; i++)
+            cpr_after_rows(&j->after, lines[i].n, out->dim[1], out->stride[3], sizeof(float), lines[i].out);
     }
 }
 #endif
@@ -108,6 +113,7 @@ static cpr_status run(const cpr_op *op)
     j.taps = j.window.kernel_h * j.window.kernel_w;
     j.low = (float)cpr_arg_float(op, LOW);
     j.high = (float)cpr_arg_float(op, HIGH);
+    j.after = cpr_after_of(op, N_ARGS, N_OPERANDS);
     cpr_task *task = work;
 #if defined(__x86_64__)
     if (cpr_isa() >= CPR_AVX2 && cpr_depthwise_is_3x3(&j.window))

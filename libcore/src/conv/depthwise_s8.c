@@ -3,13 +3,14 @@
 
 #include <string.h>
 
+#include "product/after.h"
 #include "vector/walk.h"
 
 /* depthwise_s8: operands
  *   in u8 [N, C, H, W] channel stride 1 | weights s16 [pairs of taps, C, 2] contiguous |
- *   start s32 [C] | scale f32 [C] | out u8 or s8 [N, C, OH, OW] channel stride 1
+ *   start s32 [C] | scale f32 [C] | out u8 or s8 [N, C, OH, OW] channel stride 1 | and that of after.h
  * args the eight of window.h, padding byte, low, high (floats), zero_point */
-enum { IN, WEIGHTS, START, SCALE, OUT };
+enum { IN, WEIGHTS, START, SCALE, OUT, N_OPERANDS };
 enum { PADDING = CPR_WINDOW_ARGS, LOW, HIGH, ZERO, N_ARGS };
 enum { MAX_TAPS = 30000 }; /* 30,000 x 255 x 128 stays inside int32 */
 
@@ -26,7 +27,7 @@ static bool channels_last(const cpr_tensor *t)
 static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
 {
     const char *name = "depthwise_s8";
-    CPR_REQUIRE(name, op->n_tensors == 5 && op->n_args == N_ARGS);
+    CPR_REQUIRE(name, op->n_tensors >= N_OPERANDS && op->n_args >= N_ARGS);
     const cpr_tensor *in = op->tensor[IN], *weights = op->tensor[WEIGHTS], *start = op->tensor[START];
     const cpr_tensor *scale = op->tensor[SCALE], *out = op->tensor[OUT];
     CPR_REQUIRE(name, in && weights && start && scale && out && channels_last(in) && channels_last(out) && cpr_is_output(out));
@@ -46,7 +47,7 @@ static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, low >= least - zero && high <= least + 255.0 - zero && low <= high);
     CPR_REQUIRE(name, op->args[ZERO] >= -128 && op->args[ZERO] <= 255);
     *scratch_bytes = taps * CPR_DEPTHWISE_S8_PIXELS * (int64_t)sizeof(void *) + channels;
-    return CPR_OK;
+    return cpr_after_check(name, op, N_ARGS, N_OPERANDS, out);
 }
 
 typedef struct {
@@ -54,6 +55,7 @@ typedef struct {
     cpr_depthwise_s8 *kernel;
     cpr_window window;
     cpr_depthwise_s8_layer layer;
+    cpr_after after;
 } job;
 
 /* Lines [begin, end) of the output, counted over n and oh. */
@@ -73,6 +75,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
             cpr_window_rows(&j->window, in, out, op->data[IN], padding, 1, line * width + ow, n, rows);
             j->kernel(&j->layer, n, (const uint8_t *const *)rows, y + ow * out->stride[3], out->stride[3]);
         }
+        cpr_after_rows(&j->after, width, out->dim[1], out->stride[3], 1, y);
     }
 }
 
@@ -96,6 +99,8 @@ static void work_3x3(void *context, int64_t begin, int64_t end, int32_t worker)
             cpr_depthwise_s8_3x3_avx512vnni(&j->layer, lines, n);
         else
             cpr_depthwise_s8_3x3_avx2(&j->layer, lines, n);
+        for (int64_t i = 0; i < n; i++)
+            cpr_after_rows(&j->after, lines[i].n, out->dim[1], out->stride[3], 1, lines[i].out);
     }
 }
 #endif
@@ -128,6 +133,7 @@ static cpr_status run(const cpr_op *op)
         .zero_point = (int32_t)op->args[ZERO],
         .is_signed = out->dtype == CPR_S8,
     };
+    j.after = cpr_after_of(op, N_ARGS, N_OPERANDS);
     cpr_task *task = work;
 #if defined(__x86_64__)
     if (cpr_isa() >= CPR_AVX2 && cpr_depthwise_is_3x3(&j.window))

@@ -32,8 +32,8 @@ cpr_product_kind cpr_f32_kind(void)
  * operands  A [batch, m, k] k-stride 1 | B packed [batch or 1, panels, k, 16] contiguous |
  *           bias [panels * 16] or absent | residual [batch, m, n] n-stride 1, may be C itself, or absent |
  *           C [batch, m, n] n-stride 1
- * args      low, high (floats) */
-enum { A, B, BIAS, RESIDUAL, C };
+ * args      low, high (floats), and those of after.h */
+enum { A, B, BIAS, RESIDUAL, C, N_OPERANDS };
 
 static bool rows_of_floats(const cpr_tensor *t)
 {
@@ -43,7 +43,7 @@ static bool rows_of_floats(const cpr_tensor *t)
 static cpr_status check_gemm(const cpr_op *op, int64_t *scratch_bytes)
 {
     const char *name = "gemm_f32";
-    CPR_REQUIRE(name, op->n_tensors == 5 && op->n_args == 2);
+    CPR_REQUIRE(name, op->n_tensors >= N_OPERANDS && op->n_args >= 2);
     const cpr_tensor *a = op->tensor[A], *b = op->tensor[B], *bias = op->tensor[BIAS];
     const cpr_tensor *residual = op->tensor[RESIDUAL], *c = op->tensor[C];
     CPR_REQUIRE(name, a && b && c && rows_of_floats(a) && rows_of_floats(c) && cpr_is_output(c));
@@ -55,13 +55,15 @@ static cpr_status check_gemm(const cpr_op *op, int64_t *scratch_bytes)
                                 bias->dim[0] == b->dim[1] * CPR_PANEL));
     CPR_REQUIRE(name, !residual || (rows_of_floats(residual) && cpr_same_dims(residual, c)));
     *scratch_bytes = cpr_stage_bytes(a->stride[1] * (int64_t)sizeof(float), a->dim[2], sizeof(float));
-    return CPR_OK;
+    return cpr_after_check(name, op, 2, N_OPERANDS, c);
 }
 
 static cpr_status run_gemm(const cpr_op *op)
 {
     const cpr_product_kind kind = cpr_f32_kind();
+    const cpr_after after = cpr_after_of(op, 2, N_OPERANDS);
     const cpr_block block = {
+        .finish = cpr_after_is_any(&after) ? &after : NULL,
         .start = op->data[BIAS],
         .residual = op->data[RESIDUAL],
         .low = (float)cpr_arg_float(op, 0),
@@ -83,14 +85,14 @@ const cpr_kernel cpr_k_gemm_f32 = {"gemm_f32", check_gemm, run_gemm};
  *           bias [groups, panels * 16] or absent | residual as out, may be out itself, or absent |
  *           out [N, OC, OH, OW] channel stride 1; W, H and N strides free
  * args      the eight of window.h, groups, low, high, whether all weights are finite and no bias
- *           is -0: sums are then never -0 */
+ *           is -0: sums are then never -0, and those of after.h */
 enum { IN, WEIGHTS, CONV_BIAS, CONV_RESIDUAL, OUT };
 enum { GROUPS = CPR_WINDOW_ARGS, LOW, HIGH, FINITE, N_ARGS };
 
 static cpr_status check_conv(const cpr_op *op, int64_t *scratch_bytes)
 {
     const char *name = "conv_f32";
-    CPR_REQUIRE(name, op->n_tensors == 5 && op->n_args == N_ARGS);
+    CPR_REQUIRE(name, op->n_tensors >= N_OPERANDS && op->n_args >= N_ARGS);
     const cpr_tensor *in = op->tensor[IN], *weights = op->tensor[WEIGHTS], *bias = op->tensor[CONV_BIAS];
     const cpr_tensor *residual = op->tensor[CONV_RESIDUAL], *out = op->tensor[OUT];
     CPR_REQUIRE(name, in && weights && out && cpr_channels_last(in, CPR_F32) && cpr_channels_last(out, CPR_F32) && cpr_is_output(out));
@@ -106,13 +108,18 @@ static cpr_status check_conv(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, weights->dim[1] * CPR_PANEL >= out->dim[1] / groups);
     CPR_REQUIRE(name, !bias || (bias->dtype == CPR_F32 && bias->rank == 2 && cpr_is_contiguous(bias) &&
                                 bias->dim[0] == groups && bias->dim[1] == weights->dim[1] * CPR_PANEL));
-    return CPR_OK;
+    return cpr_after_check(name, op, N_ARGS, N_OPERANDS, out);
 }
 
 static cpr_status run_conv(const cpr_op *op)
 {
     const cpr_product_kind kind = cpr_f32_kind();
-    const cpr_block block = {.low = (float)cpr_arg_float(op, LOW), .high = (float)cpr_arg_float(op, HIGH)};
+    const cpr_after after = cpr_after_of(op, N_ARGS, N_OPERANDS);
+    const cpr_block block = {
+        .low = (float)cpr_arg_float(op, LOW),
+        .high = (float)cpr_arg_float(op, HIGH),
+        .finish = cpr_after_is_any(&after) ? &after : NULL,
+    };
     const cpr_image_product product = {
         .in = op->tensor[IN],
         .start = op->tensor[CONV_BIAS],

@@ -64,10 +64,11 @@ static cpr_status check_epilogue(const char *name, const cpr_tensor *start, cons
 /* gemm_s8: operands
  *   A u8 [batch, m, k] k-stride 1 | B packed s8 [batch or 1, panels, 1, quads, 16, 4] |
  *   start s32 [panels * 16] or absent | scale f32 [panels * 16] or absent |
- *   residual as C (f32 or u8) or absent | C [batch, m, n] s32, f32, u8 or s8, n-stride 1
+ *   residual as C (f32 or u8) or absent | C [batch, m, n] s32, f32, u8 or s8, n-stride 1 |
+ *   and that of after.h
  * args low, high (floats), zero_point, inner_low, inner_high, inner_scale, residual_scale (floats),
- *      residual_zero */
-enum { A, B, START, SCALE, RESIDUAL, C };
+ *      residual_zero, and those of after.h */
+enum { A, B, START, SCALE, RESIDUAL, C, N_OPERANDS };
 enum { EPILOGUE_ARGS = 8 };
 
 static bool rows_of(const cpr_tensor *t)
@@ -84,13 +85,16 @@ static cpr_status check_gemm(const cpr_op *op, int64_t *scratch_bytes)
 {
     const char *name = "gemm_s8";
     (void)scratch_bytes;
-    CPR_REQUIRE(name, op->n_tensors == 6 && op->n_args == EPILOGUE_ARGS);
+    CPR_REQUIRE(name, op->n_tensors >= N_OPERANDS && op->n_args >= EPILOGUE_ARGS);
     const cpr_tensor *a = op->tensor[A], *b = op->tensor[B], *c = op->tensor[C], *residual = op->tensor[RESIDUAL];
     CPR_REQUIRE(name, a && b && c && a->dtype == CPR_U8 && rows_of(a) && rows_of(c) && is_packed(b) && cpr_is_output(c));
     CPR_REQUIRE(name, a->dim[0] == c->dim[0] && a->dim[1] == c->dim[1] && a->dim[2] <= CPR_S8_MAX_K);
     CPR_REQUIRE(name, b->dim[2] == 1 && b->dim[3] == (a->dim[2] + 3) / 4 && b->dim[1] * CPR_PANEL >= c->dim[2]);
     CPR_REQUIRE(name, b->dim[0] == 1 || b->dim[0] == c->dim[0]);
     CPR_REQUIRE(name, !residual || (rows_of(residual) && cpr_same_dims(residual, c)));
+    const cpr_status after = cpr_after_check(name, op, EPILOGUE_ARGS, N_OPERANDS, c);
+    if (after)
+        return after;
     return check_epilogue(name, op->tensor[START], op->tensor[SCALE], residual, c, b->dim[1] * CPR_PANEL,
                           cpr_arg_float(op, 0), cpr_arg_float(op, 1), op->args[2]);
 }
@@ -114,7 +118,9 @@ static cpr_status run_gemm(const cpr_op *op)
 {
     const cpr_tensor *b = op->tensor[B], *c = op->tensor[C];
     const cpr_product_kind kind = cpr_s8_kind(c->dtype);
+    const cpr_after after = cpr_after_of(op, EPILOGUE_ARGS, N_OPERANDS);
     cpr_block block = block_of(op, c, 0);
+    block.finish = cpr_after_is_any(&after) ? &after : NULL;
     block.start = op->data[START];
     block.scale = op->data[SCALE];
     block.residual = op->data[RESIDUAL];
@@ -130,7 +136,8 @@ const cpr_kernel cpr_k_gemm_s8 = {"gemm_s8", check_gemm, run_gemm};
  *   in u8 [N, C, H, W] channel stride 1 |
  *   weights packed s8 [groups, panels, taps, quads of C / groups, 16, 4] |
  *   start s32 [groups, panels * 16] or absent | scale f32 [groups, panels * 16] or absent |
- *   residual as out (f32 or u8) or absent | out [N, OC, OH, OW] s32, f32, u8 or s8, channel stride 1
+ *   residual as out (f32 or u8) or absent | out [N, OC, OH, OW] s32, f32, u8 or s8, channel stride 1 |
+ *   and that of after.h
  * args the eight of window.h, groups, padding byte, then as gemm_s8 */
 enum { IN, WEIGHTS, CONV_START, CONV_SCALE, CONV_RESIDUAL, OUT };
 enum { GROUPS = CPR_WINDOW_ARGS, PADDING, LOW, HIGH, ZERO, N_ARGS = LOW + EPILOGUE_ARGS };
@@ -138,7 +145,7 @@ enum { GROUPS = CPR_WINDOW_ARGS, PADDING, LOW, HIGH, ZERO, N_ARGS = LOW + EPILOG
 static cpr_status check_conv(const cpr_op *op, int64_t *scratch_bytes)
 {
     const char *name = "conv_s8";
-    CPR_REQUIRE(name, op->n_tensors == 6 && op->n_args == N_ARGS);
+    CPR_REQUIRE(name, op->n_tensors >= N_OPERANDS && op->n_args >= N_ARGS);
     const cpr_tensor *in = op->tensor[IN], *weights = op->tensor[WEIGHTS], *out = op->tensor[OUT];
     const cpr_tensor *residual = op->tensor[CONV_RESIDUAL];
     CPR_REQUIRE(name, in && weights && out && cpr_channels_last(in, CPR_U8) && cpr_channels_last(out, out->dtype) && cpr_is_output(out));
@@ -153,6 +160,9 @@ static cpr_status check_conv(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, is_packed(weights) && weights->dim[0] == groups && weights->dim[2] == taps);
     CPR_REQUIRE(name, weights->dim[3] == (kc + 3) / 4 && weights->dim[1] * CPR_PANEL >= out->dim[1] / groups);
     CPR_REQUIRE(name, taps * kc <= CPR_S8_MAX_K);
+    const cpr_status after = cpr_after_check(name, op, N_ARGS, N_OPERANDS, out);
+    if (after)
+        return after;
     return check_epilogue(name, op->tensor[CONV_START], op->tensor[CONV_SCALE], residual, out,
                           groups * weights->dim[1] * CPR_PANEL, cpr_arg_float(op, LOW), cpr_arg_float(op, HIGH),
                           op->args[ZERO]);
@@ -162,7 +172,9 @@ static cpr_status run_conv(const cpr_op *op)
 {
     const cpr_tensor *out = op->tensor[OUT];
     const cpr_product_kind kind = cpr_s8_kind(out->dtype);
-    const cpr_block block = block_of(op, out, LOW);
+    const cpr_after after = cpr_after_of(op, N_ARGS, N_OPERANDS);
+    cpr_block block = block_of(op, out, LOW);
+    block.finish = cpr_after_is_any(&after) ? &after : NULL;
     const cpr_image_product product = {
         .in = op->tensor[IN],
         .start = op->tensor[CONV_START],

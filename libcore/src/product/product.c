@@ -90,6 +90,13 @@ static void trim(cpr_block *p, int64_t rows, int64_t tap_bytes)
     }
 }
 
+enum { FINISHED = 1 << 16 }; /* bytes of results, in the cache still, that are finished together */
+
+static void finish(const cpr_product_kind *kind, const cpr_block *block, int64_t m, int64_t first, int64_t end)
+{
+    cpr_after_rows(block->finish, m, end - first, block->ldc, kind->c_bytes, (char *)block->c + first * kind->c_bytes);
+}
+
 /* B comes from main memory where the weights of a network do not fit into L3.  The blocks of rows
  * fetch the next columns' B into L2, each its part, if it fits there beside what is in use.  Most
  * float32 tiles take long enough for the processor to fetch ahead by itself.
@@ -97,6 +104,7 @@ static void trim(cpr_block *p, int64_t rows, int64_t tap_bytes)
  * One block of k: all tiles of m rows and n columns. */
 static void do_tiles(const cpr_product_kind *kind, const cpr_block *block, int64_t m, int64_t block_rows, int64_t n)
 {
+    int64_t finished = 0; /* columns */
     const int64_t blocks = (m + block_rows - 1) / block_rows, steps = block->panel / (CPR_PANEL * 4);
     for (int64_t j = 0; j < n;) {
         const int64_t left = (n - j + CPR_PANEL - 1) / CPR_PANEL;
@@ -130,6 +138,10 @@ static void do_tiles(const cpr_product_kind *kind, const cpr_block *block, int64
             part.c = (char *)part.c + rows * block->ldc * kind->c_bytes;
         }
         j += panels * CPR_PANEL;
+        if (block->finish && !block->more && (j >= n || (j - finished) * m * kind->c_bytes >= FINISHED)) {
+            finish(kind, block, m, finished, j < n ? j : n);
+            finished = j;
+        }
     }
 }
 
@@ -157,6 +169,8 @@ void cpr_product(const cpr_product_kind *kind, const cpr_block *block, int64_t m
     part.panel = cpr_panel_bytes(kind, block->taps, block->kc);
     if (kind->wide && !block->resume && !block->more && m >= kind->wide_rows && block->taps * block->kc >= kind->wide_k) {
         kind->wide(kind, &part, m, block_rows, n);
+        if (block->finish)
+            finish(kind, block, m, 0, n);
         return;
     }
     if (!stage) {

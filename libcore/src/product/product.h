@@ -20,7 +20,7 @@
 #ifndef CPR_PRODUCT_H
 #define CPR_PRODUCT_H
 
-#include "program/kernel.h"
+#include "product/after.h"
 
 enum { CPR_PANEL = 16, CPR_MAX_ROWS = 14, CPR_MAX_PANELS = 4 };
 
@@ -52,6 +52,7 @@ typedef struct {
     void *c;
     int64_t ldc;             /* elements between rows of C */
     int64_t n;               /* columns to write, at most 16 per panel */
+    const cpr_after *finish; /* what cpr_product does to whole results; or NULL */
 } cpr_block;
 
 /* Compute one block of a fixed number of rows and panels. */

@@ -9,7 +9,7 @@ void cpr_lut_scalar(const uint8_t *table, int64_t n, const uint8_t *x, uint8_t *
         y[i] = table[x[i]];
 }
 
-static cpr_lut *chosen(void)
+cpr_lut *cpr_lut_now(void)
 {
 #if defined(__x86_64__)
     if (cpr_has_vbmi())
@@ -18,6 +18,11 @@ static cpr_lut *chosen(void)
         return cpr_lut_avx2;
 #endif
     return cpr_lut_scalar;
+}
+
+bool cpr_is_table(const cpr_tensor *t)
+{
+    return cpr_dtype_bytes(t->dtype) == 1 && t->rank == 1 && t->dim[0] == 256 && cpr_is_contiguous(t);
 }
 
 typedef struct {
@@ -39,8 +44,7 @@ static cpr_status check_lut_u8(const cpr_op *op, int64_t *scratch_bytes)
     const cpr_tensor *in = op->tensor[0], *table = op->tensor[1], *out = op->tensor[2];
     CPR_REQUIRE("lut_u8", cpr_same_dims(in, out) && cpr_is_output(out));
     CPR_REQUIRE("lut_u8", cpr_dtype_bytes(in->dtype) == 1 && cpr_dtype_bytes(out->dtype) == 1);
-    CPR_REQUIRE("lut_u8", cpr_dtype_bytes(table->dtype) == 1 && table->rank == 1 && table->dim[0] == 256);
-    CPR_REQUIRE("lut_u8", cpr_is_contiguous(table));
+    CPR_REQUIRE("lut_u8", cpr_is_table(table));
     return CPR_OK;
 }
 
@@ -48,7 +52,7 @@ static cpr_status run_lut_u8(const cpr_op *op)
 {
     const cpr_tensor *tensors[] = {op->tensor[0], op->tensor[2]};
     void *data[] = {op->data[0], op->data[2]};
-    const job j = {chosen(), op->data[1]};
+    const job j = {cpr_lut_now(), op->data[1]};
     cpr_walk(op->pool, 2, tensors, data, &(cpr_elementwise){core, &j, 0, CPR_GRAIN_CHEAP});
     return CPR_OK;
 }

@@ -27,15 +27,20 @@ CPR_FN float copysign_f32(float magnitude, float sign)
 /* 2^n for n in -126..127, from the low bits of n. */
 CPR_FN float power_of_two(uint32_t n) { return f32_bits((n + 127u) << 23); }
 
-/* x = n ln2 + r, |r| <= ln2/2.  Adding 1.5 2^23 (and bias, a small integer) rounds to an integer
- * and leaves n + bias in the low bits of t.  Returns q with e^r = 1 + q; error 3.1e-9 of e^r. */
-CPR_FN float exp_reduced_biased(float x, float bias, float *t)
+/* x = n ln2 + r, |r| <= ln2/2: returns r.  Adding 1.5 2^23 (and bias, a small integer) rounds to an
+ * integer and leaves n + bias in the low bits of t. */
+CPR_FN float exp_argument(float x, float bias, float *t)
 {
     const float magic = 0x1.8p23f + bias;
     *t = fmaf(x, 0x1.715476p0f, magic);
     const float whole = *t - magic;
-    float r = fmaf(whole, -0x1.62e400p-1f, x); /* 15 bits: the product is exact */
-    r = fmaf(whole, -0x1.7f7d1cp-20f, r);
+    const float r = fmaf(whole, -0x1.62e400p-1f, x); /* 15 bits: the product is exact */
+    return fmaf(whole, -0x1.7f7d1cp-20f, r);
+}
+
+/* q with e^r = 1 + q; error 3.1e-9 of e^r. */
+CPR_FN float exp_less_one(float r)
+{
     float p = 0.0013814416762854874f;
     p = fmaf(p, r, 0.0083687814139695586f);
     p = fmaf(p, r, 0.041668395412010548f);
@@ -47,7 +52,7 @@ CPR_FN float exp_reduced_biased(float x, float bias, float *t)
 CPR_FN float exp_reduced(float x, uint32_t *n)
 {
     float t;
-    const float q = exp_reduced_biased(x, 0.0f, &t);
+    const float q = exp_less_one(exp_argument(x, 0.0f, &t));
     *n = bits_f32(t) - bits_f32(0x1.8p23f);
     return q;
 }
@@ -63,15 +68,30 @@ CPR_FN float exp_f32(float x)
     return p * power_of_two(half) * power_of_two(n - half);
 }
 
-/* e^x for x <= 0.  The low bits of t are those of 2^(n + 24), which is never subnormal: so a
- * result that is subnormal is rounded once, by the last product. */
+/* e^x for x <= 0, in two halves: loops over many numbers do one after the other, each a chain of
+ * operations short enough for the processor to work on several elements at once.  The low bits of
+ * t are those of 2^(n + 24), which is never subnormal: so a result that is subnormal is rounded
+ * once, by the last product. */
+CPR_FN float exp_negative_begin(float x, float *t)
+{
+    return exp_argument(x < -104.0f ? -104.0f : x, 127.0f + 24.0f, t); /* a NaN passes */
+}
+
+CPR_FN float exp_negative_end(float r, float t)
+{
+    const float power = f32_bits(bits_f32(t) << 23);
+    return fmaf(exp_less_one(r), power, power) * 0x1p-24f;
+}
+
 CPR_FN float exp_negative_f32(float x)
 {
-    const float c = x < -104.0f ? -104.0f : x; /* a NaN passes */
     float t;
-    const float p = 1.0f + exp_reduced_biased(c, 127.0f + 24.0f, &t);
-    return p * f32_bits(bits_f32(t) << 23) * 0x1p-24f;
+    const float r = exp_negative_begin(x, &t);
+    return exp_negative_end(r, t);
 }
+
+/* -|x| */
+CPR_FN float minus_size(float x) { return f32_bits(bits_f32(x) | 0x80000000u); }
 
 /* e^x - 1 for x <= 0; e^x - 1 = 2^n q + (2^n - 1). */
 CPR_FN float expm1_negative_f32(float x)
@@ -83,15 +103,16 @@ CPR_FN float expm1_negative_f32(float x)
     return fmaf(s, q, s - 1.0f);
 }
 
-/* 1 / (1 + e^-x), accurate where e^-x overflows too. */
-CPR_FN float sigmoid_f32(float x)
+/* 1 / (1 + e^-x) of e = e^-|x|, accurate where e^-x overflows too. */
+CPR_FN float sigmoid_of(float x, float e)
 {
-    const float e = exp_negative_f32(-fabsf(x));
-    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+    return f32_bits(bits_f32(x) >> 31 ? bits_f32(e) : bits_f32(1.0f)) / (1.0f + e);
 }
 
+CPR_FN float sigmoid_f32(float x) { return sigmoid_of(x, exp_negative_f32(minus_size(x))); }
+
 /* |x| < 0.64: x + x^3 P(x^2), error 5.7e-9; else 1 - 2 e / (1 + e), e = e^(-2|x|). */
-CPR_FN float tanh_f32(float x)
+CPR_FN float tanh_of(float x, float e)
 {
     const float a = fabsf(x), z = x * x;
     float p = -0.0055910388186916172f;
@@ -100,18 +121,23 @@ CPR_FN float tanh_f32(float x)
     p = fmaf(p, z, 0.13331092463867283f);
     p = fmaf(p, z, -0.33333269529991193f);
     const float small = fmaf(x * z, p, x);
-    const float e = exp_negative_f32(-2.0f * a);
     const float large = 1.0f - 2.0f * e / (1.0f + e);
     return a < 0.625f ? small : copysign_f32(large, x);
 }
 
+CPR_FN float tanh_f32(float x) { return tanh_of(x, exp_negative_f32(2.0f * minus_size(x))); }
+
 /* The normal tail Phi(-a) = e^(-a^2/2) G(a), a >= 0; G is a polynomial in (a - 3) / (a + 3),
  * error 9.5e-9.  a^2 is split, or its rounding would be magnified by a^2. */
-CPR_FN float normal_tail_f32(float a)
+CPR_FN float normal_tail_argument(float a)
 {
     const float c = a > 15.0f ? 15.0f : a;
-    const float square = c * c, rest = fmaf(c, c, -square);
-    const float q = (c - 3.0f) / (c + 3.0f);
+    return -0.5f * (c * c);
+}
+
+CPR_FN float normal_tail_factor(float a) /* G */
+{
+    const float c = a > 15.0f ? 15.0f : a, q = (c - 3.0f) / (c + 3.0f);
     float g = 5.3062743433730204e-5f;
     g = fmaf(g, q, 0.0001149099340588123f);
     g = fmaf(g, q, -0.0003389188328128322f);
@@ -121,8 +147,19 @@ CPR_FN float normal_tail_f32(float a)
     g = fmaf(g, q, -0.046213257918653808f);
     g = fmaf(g, q, 0.12322504340399692f);
     g = fmaf(g, q, -0.20640262070119252f);
-    g = fmaf(g, q, 0.12151394748949529f);
-    return exp_negative_f32(-0.5f * square) * fmaf(-0.5f * rest, g, g);
+    return fmaf(g, q, 0.12151394748949529f);
+}
+
+CPR_FN float normal_tail_of(float a, float e, float g)
+{
+    const float c = a > 15.0f ? 15.0f : a;
+    const float square = c * c, rest = fmaf(c, c, -square);
+    return e * fmaf(-0.5f * rest, g, g);
+}
+
+CPR_FN float normal_tail_f32(float a)
+{
+    return normal_tail_of(a, exp_negative_f32(normal_tail_argument(a)), normal_tail_factor(a));
 }
 
 /* |x| < 1: x P(x^2), error 1.2e-9; else 1 - 2 Phi(-sqrt(2) |x|). */
@@ -141,18 +178,17 @@ CPR_FN float erf_f32(float x)
 }
 
 /* x Phi(x) */
-CPR_FN float gelu_f32(float x)
+CPR_FN float gelu_of(float x, float e, float g)
 {
-    const float tail = normal_tail_f32(fabsf(x));
+    const float tail = normal_tail_of(fabsf(x), e, g);
     return x * (x < 0.0f ? tail : 1.0f - tail);
 }
 
 /* 0.5 x (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) */
-CPR_FN float gelu_tanh_f32(float x)
+CPR_FN float gelu_tanh_argument(float x)
 {
     const float c = x > 1e6f ? 1e6f : x < -1e6f ? -1e6f : x; /* c^3 stays finite */
-    const float u = fmaf(0.044715f * c, c * c, c);
-    return x * sigmoid_f32(0x1.988454p0f * u);
+    return 0x1.988454p0f * fmaf(0.044715f * c, c * c, c);
 }
 
 /* ---- float64, for results that are rounded to float32 ------------------------------- */

@@ -14,18 +14,46 @@
         }                                                                               \
     }
 
+/* value of x and e = e^argument, the argument being nowhere positive: see exp_negative_begin.  between
+ * is another loop, that may leave something in gs. */
+enum { PART = 256 };
+#define EACH_OF_PART _Pragma("GCC ivdep") for (int64_t i = 0; i < part; i++)
+#define STAGED(name, argument, between, value)                                          \
+    static void loop_##name(int64_t n, const float *xs, float *ys, float alpha, float beta) \
+    {                                                                                   \
+        _Alignas(64) float es[PART], gs[PART];                                          \
+        (void)alpha;                                                                    \
+        (void)beta;                                                                     \
+        for (; n > 0; n -= PART, xs += PART, ys += PART) {                              \
+            const int64_t part = n < PART ? n : PART;                                   \
+            EACH_OF_PART                                                                \
+            {                                                                           \
+                const float x = xs[i];                                                  \
+                es[i] = exp_negative_begin(argument, &gs[i]);                           \
+            }                                                                           \
+            EACH_OF_PART es[i] = exp_negative_end(es[i], gs[i]);                        \
+            between;                                                                    \
+            EACH_OF_PART                                                                \
+            {                                                                           \
+                const float x = xs[i], e = es[i];                                       \
+                ys[i] = (value);                                                        \
+            }                                                                           \
+        }                                                                               \
+    }
+
+STAGED(sigmoid, minus_size(x), , sigmoid_of(x, e))
+STAGED(swish, minus_size(alpha * x), , x * sigmoid_of(alpha * x, e))
+STAGED(gelu, normal_tail_argument(fabsf(x)), EACH_OF_PART gs[i] = normal_tail_factor(fabsf(xs[i])), gelu_of(x, e, gs[i]))
+STAGED(gelu_tanh, minus_size(gelu_tanh_argument(x)), , x *sigmoid_of(gelu_tanh_argument(x), e))
+STAGED(tanh, 2.0f * minus_size(x), , tanh_of(x, e))
+STAGED(scaled_tanh, 2.0f * minus_size(beta * x), , alpha *tanh_of(beta *x, e))
 UNARY(relu, x < 0.0f ? 0.0f : x)
 UNARY(leaky_relu, x < 0.0f ? x * alpha : x)
 UNARY(elu, x < 0.0f ? alpha * expm1_negative_f32(x) : x)
 UNARY(selu, beta * (x > 0.0f ? x : alpha * expm1_negative_f32(x)))
 UNARY(celu, x < 0.0f ? alpha * expm1_negative_f32(x / alpha) : x)
-UNARY(sigmoid, sigmoid_f32(x))
-UNARY(swish, x * sigmoid_f32(alpha * x))
-UNARY(gelu, gelu_f32(x))
-UNARY(gelu_tanh, gelu_tanh_f32(x))
 UNARY(softplus, (float)softplus_f64(x))
 UNARY(softsign, x / (1.0f + fabsf(x)))
-UNARY(tanh, tanh_f32(x))
 UNARY(erf, erf_f32(x))
 UNARY(exp, exp_f32(x))
 UNARY(log, (float)log_f64(x))
@@ -40,7 +68,6 @@ UNARY(round, rintf(x))
 UNARY(thresholded_relu, x > alpha ? x : 0.0f)
 UNARY(shrink, x < -alpha ? x + beta : x > alpha ? x - beta : x != x ? x : 0.0f)
 UNARY(affine, alpha * x + beta)
-UNARY(scaled_tanh, alpha * tanh_f32(beta * x))
 UNARY(atan, (float)atan_f64(x))
 UNARY(asin, fabsf(x) > 1.0f ? NAN : (float)asin_f64(x))
 UNARY(acos, fabsf(x) > 1.0f ? NAN : (float)acos_f64(x))

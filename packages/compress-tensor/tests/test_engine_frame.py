@@ -65,6 +65,7 @@ def kernels(graph: Graph, x: np.ndarray) -> list[str]:
 
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.usefixtures("below_amx")
 def test_floats_are_those_of_the_definition(precision: str, last: bool) -> None:
     framed = 0
     for seed in range(CASES):
@@ -83,6 +84,7 @@ def test_floats_are_those_of_the_definition(precision: str, last: bool) -> None:
 
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("codes", [np.uint8, np.int8])
+@pytest.mark.usefixtures("best_isa")
 def test_codes_are_those_of_separate_records(codes: Any, last: bool) -> None:
     """Quantized on the way or before it: the same bytes, within a step of the definition."""
     for seed in range(CASES):

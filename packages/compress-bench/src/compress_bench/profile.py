@@ -15,6 +15,7 @@ from statistics import median
 import numpy as np
 
 from compress_tensor import Session
+from compress_tensor.engine.finish import result_of
 from compress_tensor.engine.steps import Record
 from compress_tensor.engine.view import View
 
@@ -162,7 +163,7 @@ def _macs(record: Record) -> int:
         assert recurrent is not None
         steps, batch = first.shape[:2]
         return steps * batch * (prod(second.shape) + prod(recurrent.shape))
-    out = record.operands[-1]
+    out = result_of(record)
     assert out is not None
     if record.kernel.startswith("attention"):
         return prod(first.shape[:3]) * second.shape[2] * (first.shape[3] + out.shape[3])

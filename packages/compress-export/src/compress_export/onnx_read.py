@@ -119,6 +119,14 @@ def _check_texts(model: Message) -> None:
     """
     pending: list[Message] = [model]
     while pending:
+        if isinstance(pending[-1], onnx.NodeProto):  # there are many
+            node = pending.pop()
+            pending += node.attribute
+            pending += node.metadata_props
+            for text in (node.op_type, node.name, node.domain, *node.input, *node.output):
+                if type(text) is not str:
+                    raise FileError("a name of a node is not UTF-8 text; the file is damaged")
+            continue
         for field, value in pending.pop().ListFields():
             kind = field.type
             if kind == _MESSAGE:

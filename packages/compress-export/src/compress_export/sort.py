@@ -17,17 +17,23 @@ def sort_nodes(graph: Graph) -> None:
         GraphError: if there is a cycle, naming one node on it.
     """
     made_by = {out: i for i, node in enumerate(graph.nodes) for out in node.outputs if out}
+    ordered = True
+    for position, node in enumerate(graph.nodes):
+        for inner in node.subgraphs() if node.attributes else ():
+            sort_nodes(inner)
+        for name in node.inputs if ordered else ():
+            ordered = ordered and made_by.get(name, -1) < position
+        if ordered and node.attributes:
+            ordered = all(made_by.get(name, -1) < position for name in captured(node))
+    if ordered:
+        return
     needs: list[set[int]] = []
     for position, node in enumerate(graph.nodes):
-        for inner in node.subgraphs():
-            sort_nodes(inner)
         reads = [*node.inputs, *captured(node)]
         found = {made_by[name] for name in reads if name in made_by}
         if position in found:
             raise GraphError(f"{node.label} reads its own output; the network has a cycle")
         needs.append(found)
-    if all(max(found, default=-1) < position for position, found in enumerate(needs)):
-        return
     waiting = [len(found) for found in needs]
     readers: list[list[int]] = [[] for _ in needs]
     for position, found in enumerate(needs):

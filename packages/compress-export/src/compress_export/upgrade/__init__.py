@@ -36,6 +36,9 @@ def upgrade_graph(
         names: all names in use in the model.
         outer: the scope of the enclosing graph.
     """
+    if outer is None and all(version == OPSET for _, version in versions.values()):
+        versions.clear()
+        return
     reads = {name for node in graph.nodes for name in [*node.inputs, *captured(node)]}
     reads.update(value.name for value in graph.outputs)
     scope = Scope(graph, names, reads, dict(outer.dtypes) if outer else {}, outer)

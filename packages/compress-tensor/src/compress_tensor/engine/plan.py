@@ -9,6 +9,7 @@ from math import prod
 from ..graph.graph import Node
 from ..native.library import ISAS, isa
 from .chains import chained
+from .finish import finished
 from .fuse import fuse
 from .lower import LOWERINGS
 from .lowering import Lowering, WeightCache
@@ -105,7 +106,8 @@ def _assemble(
     report: list[Planned],
 ) -> Plan:
     results = {name: ctx.views[name] for name in outputs if name in ctx.views}
-    planned = chained(ctx.steps, [view.buffer for view in results.values()])
+    kept = [view.buffer for view in results.values()]
+    planned = chained(finished(ctx.steps, kept), kept)
     uses: list[tuple[int, Sequence[View | None]]] = []
     for n, step in enumerate(planned):
         if isinstance(step, Record):

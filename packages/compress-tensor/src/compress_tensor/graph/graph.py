@@ -160,22 +160,30 @@ class Graph:
             known.add(value.name)
         known.update(self.constants)
         made = known - outer
-        later = {out for node in self.nodes for out in node.outputs}
         for node in self.nodes:
-            for name in [*node.inputs, *captured(node)]:
+            for name in node.inputs:
                 if name and name not in known:
-                    why = "a cycle or a wrong order" if name in later else "nothing makes it"
-                    raise GraphError(f"{node.label} reads {name!r}, but {why}")
+                    raise GraphError(f"{node.label} reads {name!r}, but {self._why(name)}")
+            graphs = list(node.subgraphs()) if node.attributes else ()
+            for name in captured(node) if graphs else ():
+                if name not in known:
+                    raise GraphError(f"{node.label} reads {name!r}, but {self._why(name)}")
             for name in node.outputs:
                 if name:
-                    _define(made, name, node.label)
+                    if name in made:
+                        _define(made, name, node.label)
                     made.add(name)
                     known.add(name)
-            for graph in node.subgraphs():
+            for graph in graphs:
                 graph.check(frozenset(known))
         for value in self.outputs:
             if value.name not in known:
                 raise GraphError(f"graph output {value.name!r} is made by no node")
+
+    def _why(self, name: str) -> str:
+        """Return why a value is not known where a node reads it."""
+        later = any(name in node.outputs for node in self.nodes)
+        return "a cycle or a wrong order" if later else "nothing makes it"
 
 
 def captured(node: Node) -> list[str]:
