@@ -20,6 +20,7 @@ from compress_tensor import FileError, Graph, InputError, Node, Value
 from compress_tensor.dtype import DType
 from compress_tensor.graph.passes import remove_dead
 from compress_tensor.graph.stored import SMALL, Array, Constants, Place, Stored, chosen, unread
+from compress_tensor.processors import physical_bytes
 
 WIDTH, LAYERS = 300, 5
 FEEDS = {"x": np.linspace(-1, 1, 2 * WIDTH, dtype=np.float32).reshape(2, WIDTH)}
@@ -194,6 +195,36 @@ def test_a_file_that_ends_early_is_refused(monkeypatch: pytest.MonkeyPatch, file
     monkeypatch.setattr(os, "preadv", broken)
     with pytest.raises(FileError, match="cannot be read any more: Input/output error"):
         graph.constants["w0"]
+
+
+def test_a_tensor_beyond_the_memory_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A sparse file costs its author nothing."""
+    rows = physical_bytes() >> 19
+    tensor = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[rows, 1 << 18])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", "w.bin"), ("length", str(rows << 20))):
+        tensor.external_data.add(key=key, value=value)
+    output = onnx.helper.make_tensor_value_info("w", onnx.TensorProto.FLOAT, None)
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [output], [tensor]))
+    path = tmp_path / "huge.onnx"
+    path.write_bytes(model.SerializeToString())
+    with (tmp_path / "w.bin").open("wb") as data:
+        data.truncate(rows << 20)
+    graph = read_onnx(path)
+    assert unread(graph.constants)["w"].shape == (rows, 1 << 18)
+    with pytest.raises(FileError, match=r"w\.bin: one of its tensors has \d+ bytes, more memory"):
+        graph.constants["w"]
+
+    def none_left(*_: object) -> None:
+        raise MemoryError
+
+    write_onnx(layers(), path)
+    small = read_onnx(path)
+    monkeypatch.setattr(np, "empty", none_left)
+    with pytest.raises(FileError, match="more memory than there is"):
+        small.constants["w0"]
 
 
 def test_reads_in_pieces_are_put_together(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from compress_tensor.collector import collector_held
 from compress_tensor.errors import CompressError, FileError, GraphError, UnsupportedError
 from compress_tensor.graph.graph import Array, Attribute, Dim, Graph, Node, Value
-from compress_tensor.graph.stored import Constants, Entry, Place, Source, Stored
+from compress_tensor.graph.stored import SMALL, Constants, Entry, Place, Source, Stored
 
 from .external import ExternalData
 from .functions import Call, Functions
@@ -39,9 +39,12 @@ NEWEST_OPSET = 28
 #: protobuf's own limit for one message
 MAX_FILE_BYTES = (1 << 31) - 1
 _LARGE_FILE = 1 << 20  # bytes of one that may hold large tensors
+_HELD_FILE = 1 << 24  # bytes of one that is read at once, for its many tensors that do not stay
 
 _Kind = onnx.AttributeProto
 _TENSOR = onnx.TensorProto.DESCRIPTOR
+#: kinds of attributes that hold no messages
+_PLAIN = frozenset([_Kind.FLOAT, _Kind.INT, _Kind.STRING, _Kind.FLOATS, _Kind.INTS, _Kind.STRINGS])
 _STRING, _MESSAGE = 9, 11  # descriptor.proto: FieldDescriptorProto.Type
 
 
@@ -60,7 +63,7 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
     """
     if isinstance(source, bytes):
         where, folder = "the model", None
-        data, places = source, dict[int, Place]()
+        data, places = source, dict[int, Place | Array]()
     else:
         path = Path(source)
         where, folder = str(path), path.parent
@@ -82,8 +85,8 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
         raise FileError(f"{where} needs more memory than there is") from error
 
 
-def _contents(path: Path) -> tuple[bytes, dict[int, Place]]:
-    """Return what protobuf must parse, and where large initializers lie, by their number."""
+def _contents(path: Path) -> tuple[bytes, dict[int, Place | Array]]:
+    """Return what protobuf must parse, and large initializers, or where they lie, by number."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -95,11 +98,20 @@ def _contents(path: Path) -> tuple[bytes, dict[int, Place]]:
             )
         if status.st_size >= _LARGE_FILE:
             source = Source(path)
+            held = source.read(0, source.size) if source.size <= _HELD_FILE else None
+
+            def read(start: int, size: int) -> bytes:
+                found = source.read(start, size) if held is None else held[start : start + size]
+                return found.tobytes()
+
             with suppress(Unusual):
-                wire = Wire(lambda start, size: source.read(start, size).tobytes(), source.size)
-                places = {
-                    n: Place(source, first, end - first) for n, (first, end) in wire.places.items()
-                }
+                wire = Wire(read, source.size)
+                places: dict[int, Place | Array] = {}
+                for number, (first, end) in wire.places.items():
+                    if held is not None and end - first <= 4 * SMALL:
+                        places[number] = held[first:end].copy()
+                    else:
+                        places[number] = Place(source, first, end - first)
                 return wire.rest, places
         return path.read_bytes(), {}
     except FileError:
@@ -121,11 +133,15 @@ def _check_texts(model: Message) -> None:
     while pending:
         if isinstance(pending[-1], onnx.NodeProto):  # there are many
             node = pending.pop()
-            pending += node.attribute
+            texts = [node.op_type, node.name, node.domain, *node.input, *node.output]
+            for attribute in node.attribute:
+                if attribute.type in _PLAIN:
+                    texts += (attribute.name, attribute.ref_attr_name)
+                else:
+                    pending.append(attribute)
             pending += node.metadata_props
-            for text in (node.op_type, node.name, node.domain, *node.input, *node.output):
-                if type(text) is not str:
-                    raise FileError("a name of a node is not UTF-8 text; the file is damaged")
+            if any(type(text) is not str for text in texts):
+                raise FileError("a name of a node is not UTF-8 text; the file is damaged")
             continue
         for field, value in pending.pop().ListFields():
             kind = field.type
@@ -153,7 +169,7 @@ class _Reader:
     """Turns one model into a Graph; holds what all its graphs share."""
 
     def __init__(
-        self, model: onnx.ModelProto, folder: Path | None, places: Mapping[int, Place]
+        self, model: onnx.ModelProto, folder: Path | None, places: Mapping[int, Place | Array]
     ) -> None:
         self.model = model
         self.places = places

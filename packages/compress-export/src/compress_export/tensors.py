@@ -81,14 +81,18 @@ def tensor_to_array(
 
 
 def tensor_entry(
-    proto: onnx.TensorProto, files: ExternalData, place: Place | None = None, *, where: str = ""
+    proto: onnx.TensorProto,
+    files: ExternalData,
+    place: Place | Array | None = None,
+    *,
+    where: str = "",
 ) -> Entry:
     """Return a tensor as `tensor_to_array` does, or where it lies in a file if it is large.
 
     Args:
         proto: the tensor.
         files: the files beside the model.
-        place: where the tensor's ``raw_data`` lies, if it is not in ``proto``.
+        place: the tensor's ``raw_data`` (uint8), or where it lies, if it is not in ``proto``.
         where: how messages name the tensor; default its own name.
     """
     where = where or f"tensor {proto.name!r}"

@@ -1,4 +1,4 @@
-"""How many processors this process may use: affinity, and what its container is allowed.
+"""The machine: its memory, and how many processors this process may use (affinity, container).
 
 A control group's ``cpu.max`` is "quota period" in microseconds: what all its threads together may
 run in each period.  More threads than that are stopped in the middle of a loop.
@@ -8,8 +8,15 @@ https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
 from __future__ import annotations
 
 import os
+from functools import cache
 from math import ceil
 from pathlib import Path
+
+
+@cache
+def physical_bytes() -> int:
+    """Return the memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def processors(root: Path = Path("/")) -> int:

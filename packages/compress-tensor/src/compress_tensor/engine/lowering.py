@@ -356,13 +356,13 @@ class Lowering:
             key = id(self.views[held].buffer) if held in self.views else 0
             if key in self._pending:
                 self._pending[key] -= 1
-            for large in {name, held}:
-                self._let_go(large)
+            for large in (name, held) if held != name else (name,):
+                if large in self.constants:
+                    self._let_go(large)
 
     def _let_go(self, name: str) -> None:
         """Forget a large constant that every reader has packed or takes as it is."""
-        array = unread(self.constants).get(name)
-        if array is None or array.nbytes < _LARGE or name in self.outputs:
+        if unread(self.constants)[name].nbytes < _LARGE or name in self.outputs:
             return
         names = [name, *self._floats.get(name, ())]
         if all(id(reader) in self.done for each in names for reader in self.consumers(each)):

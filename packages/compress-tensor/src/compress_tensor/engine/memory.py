@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from functools import cache
 
 from ..errors import ShapeError
+from ..processors import physical_bytes
 
 ALIGNMENT = 64
-
-
-@cache
-def physical_bytes() -> int:
-    """Return the memory of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def require_memory(nbytes: int, what: str) -> None:

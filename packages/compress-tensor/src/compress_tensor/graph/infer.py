@@ -109,9 +109,7 @@ def _apply(node: Node, infos: Sequence[Info | None], n_outputs: int) -> list[Inf
     if len(given) < fewest or (most is not None and len(given) > most):
         wanted = f"{fewest}" if most == fewest else f"{fewest} to {most or 'any number of'}"
         raise ShapeError(f"{len(given)} inputs are given, {wanted} are needed")
-    if any(info is None for info in given[:fewest]) or (
-        most is None and any(info is None for info in given)
-    ):
+    if None in given and (None in given[:fewest] or most is None):
         raise ShapeError("an input that is needed is omitted")
     keywords = definition.attributes(node.attributes, node.label)
     counted = {"n_outputs": n_outputs} if definition.counts_outputs and _counts(rule) else {}

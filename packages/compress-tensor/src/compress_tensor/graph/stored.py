@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FileError
+from ..processors import physical_bytes
 from .graph import Array
 
 #: elements up to which a constant is read at once: those that shape inference may want to know
@@ -47,16 +48,24 @@ class Source:
         """Return ``size`` bytes, or those up to the file's end, as uint8 (a new array).
 
         Raises:
-            FileError: if the file was changed since it was opened, or cannot be read.
+            FileError: if the file was changed since it was opened, cannot be read, or does not
+                fit into memory.
         """
-        found = np.empty(max(0, min(size, self.size - start)), np.uint8)
-        rest = memoryview(found)
+        wanted = max(0, min(size, self.size - start))
         try:
+            if wanted > physical_bytes():
+                raise MemoryError
+            found = np.empty(wanted, np.uint8)
+            rest = memoryview(found)
             status = os.fstat(self._file)
             got = 1 if (status.st_size, status.st_mtime_ns) == (self.size, self._modified) else 0
             while rest and got:
                 got = os.preadv(self._file, [rest], start)
                 rest, start = rest[got:], start + got
+        except MemoryError as error:
+            raise FileError(
+                f"{self.path}: one of its tensors has {wanted} bytes, more memory than there is"
+            ) from error
         except OSError as error:
             reason = error.strerror or str(error)
             raise FileError(f"{self.path} cannot be read any more: {reason}") from error

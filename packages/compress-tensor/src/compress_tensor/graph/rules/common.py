@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from math import prod
 
 from ...backend.reference.common import ints
@@ -20,14 +21,19 @@ def result(dtype: DType, shape: Iterable[int]) -> Info:
     Raises:
         ShapeError: if a dimension is negative, or there would be too many elements.
     """
-    dims = tuple(int(n) for n in shape)
+    dims = tuple([int(n) for n in shape])
+    _require_possible(dims)
+    return Info(dtype, dims)
+
+
+@lru_cache(1 << 12)
+def _require_possible(dims: tuple[int, ...]) -> None:
     if len(dims) > MAX_RANK:
         raise ShapeError(f"a tensor of {len(dims)} dimensions has more than {MAX_RANK}")
     if min(dims, default=0) < 0:
         raise ShapeError(f"a dimension of shape {list(dims)} is negative")
     if prod(n for n in dims if n) >= LIMIT:
         raise ShapeError(f"shape {list(dims)} has more than 2**40 elements")
-    return Info(dtype, dims)
 
 
 def same_type(*infos: Info | None) -> DType:
@@ -48,6 +54,11 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     Raises:
         ShapeError: if they do not.
     """
+    return _broadcast(*map(tuple, shapes))
+
+
+@lru_cache(1 << 12)
+def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     rank = max(map(len, shapes))
     dims = []
     for i in range(-rank, 0):
