@@ -6,9 +6,7 @@ Files are not trusted: whatever is wrong with one ends in a CompressError that n
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from compress_tensor.collector import collector_held
 from compress_tensor.errors import CompressError, FileError, GraphError, UnsupportedError
 from compress_tensor.graph.graph import Array, Attribute, Dim, Graph, Node, Value
-from compress_tensor.graph.stored import SMALL, Constants, Entry, Place, Source, Stored
+from compress_tensor.graph.stored import Constants, Entry, Place, Stored
 
 from .external import ExternalData
 from .functions import Call, Functions
@@ -32,15 +30,10 @@ from .tensors import (
     tensor_to_array,
 )
 from .upgrade import Names, Versions, upgrade_graph
-from .wire import Unusual, Wire
+from .wire import contents
 
 #: the newest operator set this reader was written for
 NEWEST_OPSET = 28
-#: protobuf's own limit for one message
-MAX_FILE_BYTES = (1 << 31) - 1
-_LARGE_FILE = 1 << 20  # bytes of one that may hold large tensors
-_HELD_FILE = 1 << 24  # bytes of one that is read at once, for its many tensors that do not stay
-
 _Kind = onnx.AttributeProto
 _TENSOR = onnx.TensorProto.DESCRIPTOR
 #: kinds of attributes that hold no messages
@@ -67,7 +60,7 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
     else:
         path = Path(source)
         where, folder = str(path), path.parent
-        data, places = _contents(path)
+        data, places = contents(path)
     try:
         model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
@@ -83,44 +76,6 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
         raise GraphError(f"{where} nests subgraphs or functions too deeply") from error
     except MemoryError as error:
         raise FileError(f"{where} needs more memory than there is") from error
-
-
-def _contents(path: Path) -> tuple[bytes, dict[int, Place | Array]]:
-    """Return what protobuf must parse, and large initializers, or where they lie, by number."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise FileError(f"{path} is not a file; give the path of an ONNX model")
-        if status.st_size > MAX_FILE_BYTES:
-            raise FileError(
-                f"{path} has {status.st_size} bytes; one ONNX file holds at most 2 GB, "
-                "larger models keep their weights as external data"
-            )
-        if status.st_size >= _LARGE_FILE:
-            source = Source(path)
-            held = source.read(0, source.size) if source.size <= _HELD_FILE else None
-
-            def read(start: int, size: int) -> bytes:
-                found = source.read(start, size) if held is None else held[start : start + size]
-                return found.tobytes()
-
-            with suppress(Unusual):
-                wire = Wire(read, source.size)
-                places: dict[int, Place | Array] = {}
-                for number, (first, end) in wire.places.items():
-                    if held is not None and end - first <= 4 * SMALL:
-                        places[number] = held[first:end].copy()
-                    else:
-                        places[number] = Place(source, first, end - first)
-                return wire.rest, places
-        return path.read_bytes(), {}
-    except FileError:
-        raise
-    except MemoryError as error:
-        raise FileError(f"{path} needs more memory than there is") from error
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FileError(f"{path} cannot be read: {reason}") from error
 
 
 def _check_texts(model: Message) -> None:

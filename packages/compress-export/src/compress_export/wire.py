@@ -9,7 +9,19 @@ protobuf then says what is wrong with it.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from compress_tensor.errors import FileError
+from compress_tensor.graph.graph import Array
+from compress_tensor.graph.stored import SMALL, Place, Source
+
+#: protobuf's own limit for one message
+MAX_FILE_BYTES = (1 << 31) - 1
+_LARGE_FILE = 1 << 20  # bytes of one that may hold large tensors
+_HELD_FILE = 1 << 24  # bytes of one that is read at once, for its many tensors that do not stay
 
 #: bytes of ``raw_data`` that are kept from protobuf
 LARGE = 1 << 14
@@ -147,3 +159,45 @@ def _varint_bytes(value: int) -> bytes:
         value >>= 7
     found.append(value)
     return bytes(found)
+
+
+def contents(path: Path) -> tuple[bytes, dict[int, Place | Array]]:
+    """Return what protobuf must parse, and large initializers, or where they lie, by number.
+
+    Raises:
+        FileError: if the file cannot be read, or is none.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise FileError(f"{path} is not a file; give the path of an ONNX model")
+        if status.st_size > MAX_FILE_BYTES:
+            raise FileError(
+                f"{path} has {status.st_size} bytes; one ONNX file holds at most 2 GB, "
+                "larger models keep their weights as external data"
+            )
+        if status.st_size >= _LARGE_FILE:
+            source = Source(path)
+            held = source.read(0, source.size) if source.size <= _HELD_FILE else None
+
+            def read(start: int, size: int) -> bytes:
+                found = source.read(start, size) if held is None else held[start : start + size]
+                return found.tobytes()
+
+            with suppress(Unusual):
+                wire = Wire(read, source.size)
+                places: dict[int, Place | Array] = {}
+                for number, (first, end) in wire.places.items():
+                    if held is not None and end - first <= 4 * SMALL:
+                        places[number] = held[first:end].copy()
+                    else:
+                        places[number] = Place(source, first, end - first)
+                return wire.rest, places
+        return path.read_bytes(), {}
+    except FileError:
+        raise
+    except MemoryError as error:
+        raise FileError(f"{path} needs more memory than there is") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FileError(f"{path} cannot be read: {reason}") from error
