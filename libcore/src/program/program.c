@@ -16,11 +16,11 @@ static int64_t round_up(int64_t bytes)
     return (bytes + CPR_ALIGN - 1) / CPR_ALIGN * CPR_ALIGN;
 }
 
-/* Decode one tensor and prove that every element lies in [0, bytes) of its base. */
 /* A stride that leads nowhere, its dimension having one element, may be any number.  Kernels may
  * multiply it all the same: those beyond this become 0. */
 static const int64_t FARTHEST = (int64_t)1 << 40;
 
+/* Decode one tensor and prove that every element lies in [0, bytes) of its base. */
 static cpr_status read_tensor(const int64_t *word, int32_t index, int32_t n_bases,
                               const int64_t *base_bytes, cpr_tensor *t)
 {

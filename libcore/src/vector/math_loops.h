@@ -111,7 +111,7 @@ CPR_FN float sigmoid_of(float x, float e)
 
 CPR_FN float sigmoid_f32(float x) { return sigmoid_of(x, exp_negative_f32(minus_size(x))); }
 
-/* |x| < 0.64: x + x^3 P(x^2), error 5.7e-9; else 1 - 2 e / (1 + e), e = e^(-2|x|). */
+/* tanh x of e = e^(-2|x|).  |x| < 0.64: x + x^3 P(x^2), error 5.7e-9; else 1 - 2 e / (1 + e). */
 CPR_FN float tanh_of(float x, float e)
 {
     const float a = fabsf(x), z = x * x;
@@ -124,8 +124,6 @@ CPR_FN float tanh_of(float x, float e)
     const float large = 1.0f - 2.0f * e / (1.0f + e);
     return a < 0.625f ? small : copysign_f32(large, x);
 }
-
-CPR_FN float tanh_f32(float x) { return tanh_of(x, exp_negative_f32(2.0f * minus_size(x))); }
 
 /* The normal tail Phi(-a) = e^(-a^2/2) G(a), a >= 0; G is a polynomial in (a - 3) / (a + 3),
  * error 9.5e-9.  a^2 is split, or its rounding would be magnified by a^2. */

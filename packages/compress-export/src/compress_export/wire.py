@@ -176,24 +176,25 @@ def contents(path: Path) -> tuple[bytes, dict[int, Place | Array]]:
                 f"{path} has {status.st_size} bytes; one ONNX file holds at most 2 GB, "
                 "larger models keep their weights as external data"
             )
-        if status.st_size >= _LARGE_FILE:
-            source = Source(path)
-            held = source.read(0, source.size) if source.size <= _HELD_FILE else None
+        if status.st_size < _LARGE_FILE:
+            return path.read_bytes(), {}
+        source = Source(path)
+        held = source.read(0, source.size) if source.size <= _HELD_FILE else None
 
-            def read(start: int, size: int) -> bytes:
-                found = source.read(start, size) if held is None else held[start : start + size]
-                return found.tobytes()
+        def read(start: int, size: int) -> bytes:
+            found = source.read(start, size) if held is None else held[start : start + size]
+            return found.tobytes()
 
-            with suppress(Unusual):
-                wire = Wire(read, source.size)
-                places: dict[int, Place | Array] = {}
-                for number, (first, end) in wire.places.items():
-                    if held is not None and end - first <= 4 * SMALL:
-                        places[number] = held[first:end].copy()
-                    else:
-                        places[number] = Place(source, first, end - first)
-                return wire.rest, places
-        return path.read_bytes(), {}
+        with suppress(Unusual):
+            wire = Wire(read, source.size)
+            places: dict[int, Place | Array] = {}
+            for number, (first, end) in wire.places.items():
+                if held is not None and end - first <= 4 * SMALL:
+                    places[number] = held[first:end].copy()
+                else:
+                    places[number] = Place(source, first, end - first)
+            return wire.rest, places
+        return read(0, source.size), {}
     except FileError:
         raise
     except MemoryError as error:

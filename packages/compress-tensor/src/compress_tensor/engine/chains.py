@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from ..dtype import DType
-from .steps import Record, Step
+from .steps import Record, Step, views_of
 from .view import Buffer, Kind, View, collapse
 
 _INPUTS, _LINKS = 4, 8
@@ -45,11 +45,11 @@ def chained(steps: Sequence[Step], results: Collection[Buffer]) -> list[Step]:
 
 def _reads(step: Step) -> list[Buffer]:
     """Return the memory that a step reads, and what it writes to only in part."""
-    if isinstance(step, Record):
-        views = list(step.operands[:-1]) if step.wide else list(step.operands)
-    else:
-        views = [*step.inputs, *step.outputs, *(view for _, view in step.captures)]
-    return [view.buffer for view in views if view is not None]
+    elementwise = (
+        isinstance(step, Record) and step.wide
+    )  # all operands are there, the last is written
+    views = views_of(step)[:-1] if elementwise else views_of(step)
+    return [view.buffer for view in views]
 
 
 def _place(view: View) -> Place:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ..dtype import DType
-from .steps import Record, Step
+from .steps import Record, Step, views_of
 from .view import Buffer, Kind, View
 
 #: where a kernel's result stands among its operands
@@ -35,7 +35,7 @@ def finished(steps: Sequence[Step], results: Collection[Buffer]) -> list[Step]:
     """
     uses = Counter(id(buffer) for buffer in results)
     for step in steps:
-        uses.update({id(view.buffer) for view in _views(step)})
+        uses.update({id(view.buffer) for view in views_of(step)})
     found: list[Step] = []
     taken = True  # what the last step found can take no more
     for step in steps:
@@ -51,14 +51,6 @@ def finished(steps: Sequence[Step], results: Collection[Buffer]) -> list[Step]:
 def result_of(record: Record) -> View | None:
     """Return what a record makes; of several, the last."""
     return record.operands[_RESULTS.get(record.kernel, -1)]
-
-
-def _views(step: Step) -> list[View]:
-    if isinstance(step, Record):
-        views = [*step.operands]
-    else:
-        views = [*step.inputs, *step.outputs, *(view for _, view in step.captures)]
-    return [view for view in views if view is not None]
 
 
 def _together(first: Step, second: Step, uses: Counter[int]) -> Record | None:

@@ -18,8 +18,8 @@ from .options import Options
 from .program import Program, Repeated, place
 from .run import Arenas, Plan, Planned
 from .specialize import Specialized, without_dead
-from .steps import HostCall, Record, Step
-from .view import Kind, View
+from .steps import HostCall, Record, Step, views_of
+from .view import Kind
 from .widen import widen
 
 _SMALL = 1 << 20  # bytes that any machine has
@@ -108,13 +108,7 @@ def _assemble(
     results = {name: ctx.views[name] for name in outputs if name in ctx.views}
     kept = [view.buffer for view in results.values()]
     planned = chained(finished(ctx.steps, kept), kept)
-    uses: list[tuple[int, Sequence[View | None]]] = []
-    for n, step in enumerate(planned):
-        if isinstance(step, Record):
-            uses.append((n, step.operands))
-        else:
-            read = (view for _, view in step.captures)
-            uses.append((n, (*step.inputs, *step.outputs, *read)))
+    uses = [(n, views_of(step)) for n, step in enumerate(planned)]
     uses.append((len(planned), list(results.values())))
     offsets, arena_bytes, bases = place(uses)
     made = sum(buffer.nbytes for buffer in bases if buffer.kind is Kind.OUTPUT)

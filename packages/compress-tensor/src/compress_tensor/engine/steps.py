@@ -36,3 +36,12 @@ class HostCall:
 
 
 Step = Record | HostCall
+
+
+def views_of(step: Step) -> list[View]:
+    """Return all that a step reads or writes."""
+    if isinstance(step, Record):
+        views = [*step.operands]
+    else:
+        views = [*step.inputs, *step.outputs, *(view for _, view in step.captures)]
+    return [view for view in views if view is not None]
