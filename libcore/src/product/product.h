@@ -39,6 +39,8 @@ typedef struct {
     const void *after;       /* B of the product to come, if it has this size; or NULL */
     const char *ahead;       /* B of a later tile, which is fetched meanwhile: ahead_step bytes */
     int64_t ahead_step;      /* per unit of k; 0: of this one, nothing new */
+    const char *next;        /* rows of the tile to come, fetched into L1 meanwhile; or NULL */
+    int64_t next_step;       /* bytes of them per unit of k */
     const void *start;       /* one 4-byte element per column, padded to whole panels; NULL: 0 */
     const float *scale;      /* int8: multiplier per column, padded; NULL: store the sums */
     const void *residual;    /* as C, added before the clip; NULL: none */
@@ -85,6 +87,7 @@ struct cpr_product_kind {
     int64_t most;             /* bytes of B of a tile of several panels, where they take turns; or 0 */
     cpr_wide *wide;           /* instead of tiles where there are enough rows and k; or NULL */
     int64_t wide_rows, wide_k;
+    int64_t wide_run;         /* and k of each of several taps */
 };
 
 /* Let this thread take subnormal numbers for zeros if the kind asks for it; returns what
