@@ -97,7 +97,7 @@ def test_a_large_file_makes_the_graph_that_its_bytes_make(
         parsed.append(len(rest))
         return parse(rest)
 
-    monkeypatch.setattr(onnx_read.onnx, "ModelProto", type("M", (), {"FromString": counted}))
+    monkeypatch.setattr(onnx_read.pb, "ModelProto", type("M", (), {"FromString": counted}))
     graph, same = read_onnx(path), read_onnx(data)
     assert parsed[0] < 1000 < parsed[1]
     for name, array in same.constants.items():

@@ -12,7 +12,7 @@ from compress_tensor.graph.graph import Attribute
 from .upgrade import Names
 
 if TYPE_CHECKING:
-    import onnx
+    from .messages import pb
 
 Key = tuple[str, str, str]
 
@@ -50,8 +50,8 @@ class Call:
 class Functions:
     """The functions that a model defines, by domain, name and overload."""
 
-    def __init__(self, protos: Iterable[onnx.FunctionProto]) -> None:
-        self._by_key: dict[Key, onnx.FunctionProto] = {}
+    def __init__(self, protos: Iterable[pb.FunctionProto]) -> None:
+        self._by_key: dict[Key, pb.FunctionProto] = {}
         self._left = MAX_INLINED_NODES
         for proto in protos:
             key = (_domain(proto.domain), proto.name, proto.overload)
@@ -59,7 +59,7 @@ class Functions:
                 raise GraphError(f"function {proto.name!r} is defined twice")
             self._by_key[key] = proto
 
-    def find(self, node: onnx.NodeProto) -> onnx.FunctionProto | None:
+    def find(self, node: pb.NodeProto) -> pb.FunctionProto | None:
         """Return the function that a node calls, or None for an operator."""
         if not self._by_key:
             return None
@@ -67,9 +67,9 @@ class Functions:
 
     def enter(
         self,
-        function: onnx.FunctionProto,
+        function: pb.FunctionProto,
         caller: Call,
-        node: onnx.NodeProto,
+        node: pb.NodeProto,
         names: Names,
     ) -> tuple[Call, list[tuple[str, str]]]:
         """Return the call, and (from, to) for outputs that are inputs handed through.

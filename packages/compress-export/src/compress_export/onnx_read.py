@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from google.protobuf.message import DecodeError, Message
 
 from compress_tensor.collector import collector_held
@@ -21,6 +20,7 @@ from compress_tensor.graph.stored import Constants, Entry, Place, Stored
 
 from .external import ExternalData
 from .functions import Call, Functions
+from .messages import pb
 from .sort import sort_nodes
 from .tensors import (
     MAX_DENSE_BYTES,
@@ -34,8 +34,8 @@ from .wire import contents
 
 #: the newest operator set this reader was written for
 NEWEST_OPSET = 28
-_Kind = onnx.AttributeProto
-_TENSOR = onnx.TensorProto.DESCRIPTOR
+_Kind = pb.AttributeProto
+_TENSOR = pb.TensorProto.DESCRIPTOR
 #: kinds of attributes that hold no messages
 _PLAIN = frozenset([_Kind.FLOAT, _Kind.INT, _Kind.STRING, _Kind.FLOATS, _Kind.INTS, _Kind.STRINGS])
 _STRING, _MESSAGE = 9, 11  # descriptor.proto: FieldDescriptorProto.Type
@@ -62,7 +62,7 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
         where, folder = str(path), path.parent
         data, places = contents(path)
     try:
-        model = onnx.ModelProto.FromString(data)
+        model = pb.ModelProto.FromString(data)
     except DecodeError as error:
         raise FileError(f"{where} is not an ONNX model, or is damaged or incomplete") from error
     del data
@@ -86,7 +86,7 @@ def _check_texts(model: Message) -> None:
     """
     pending: list[Message] = [model]
     while pending:
-        if isinstance(pending[-1], onnx.NodeProto):  # there are many
+        if isinstance(pending[-1], pb.NodeProto):  # there are many
             node = pending.pop()
             texts = [node.op_type, node.name, node.domain, *node.input, *node.output]
             for attribute in node.attribute:
@@ -124,7 +124,7 @@ class _Reader:
     """Turns one model into a Graph; holds what all its graphs share."""
 
     def __init__(
-        self, model: onnx.ModelProto, folder: Path | None, places: Mapping[int, Place | Array]
+        self, model: pb.ModelProto, folder: Path | None, places: Mapping[int, Place | Array]
     ) -> None:
         self.model = model
         self.places = places
@@ -153,7 +153,7 @@ class _Reader:
         graph.check()
         return graph
 
-    def graph(self, proto: onnx.GraphProto, call: Call, *, is_main: bool = False) -> Graph:
+    def graph(self, proto: pb.GraphProto, call: Call, *, is_main: bool = False) -> Graph:
         """Read a graph; ``call`` says how names are spelled and which opsets hold."""
         graph = Graph(name=proto.name, doc=proto.doc_string)
         places = self.places if is_main else {}
@@ -180,7 +180,7 @@ class _Reader:
                 graph.values[value.name] = value
         return graph
 
-    def nodes(self, protos: Iterable[onnx.NodeProto], call: Call, graph: Graph) -> None:
+    def nodes(self, protos: Iterable[pb.NodeProto], call: Call, graph: Graph) -> None:
         """Read nodes into ``graph``: constants as arrays, function calls as their bodies."""
         for proto in protos:
             label = f"node {proto.op_type} {proto.name!r}"
@@ -213,8 +213,8 @@ class _Reader:
 
     def inline(
         self,
-        function: onnx.FunctionProto,
-        proto: onnx.NodeProto,
+        function: pb.FunctionProto,
+        proto: pb.NodeProto,
         attributes: dict[str, Attribute],
         call: Call,
         graph: Graph,
@@ -230,7 +230,7 @@ class _Reader:
             graph.nodes.append(Node("Identity", [source], [target]))
 
     def attributes(
-        self, protos: Iterable[onnx.AttributeProto], call: Call, label: str
+        self, protos: Iterable[pb.AttributeProto], call: Call, label: str
     ) -> dict[str, Attribute]:
         """Read attributes; references to a function's attributes are replaced by its caller's."""
         found: dict[str, Attribute] = {}
@@ -246,7 +246,7 @@ class _Reader:
             found[proto.name] = self.attribute(proto, call, f"attribute {proto.name!r} of {label}")
         return found
 
-    def attribute(self, proto: onnx.AttributeProto, call: Call, where: str) -> Attribute:
+    def attribute(self, proto: pb.AttributeProto, call: Call, where: str) -> Attribute:
         """Read one attribute's value."""
         kind = proto.type or _kind_of(proto)
         if kind == _Kind.FLOAT:
@@ -278,13 +278,13 @@ class _Reader:
         name = _Kind.AttributeType.Name(kind) if kind in _Kind.AttributeType.values() else kind
         raise UnsupportedError(f"{where} is of the kind {name}, which compress does not read")
 
-    def sparse(self, proto: onnx.SparseTensorProto, where: str) -> Array:
+    def sparse(self, proto: pb.SparseTensorProto, where: str) -> Array:
         """Read a sparse tensor within what is left for all of them."""
         array = sparse_to_array(proto, self.files, where=where, max_bytes=self.dense_bytes)
         self.dense_bytes -= array.nbytes
         return array
 
-    def value(self, proto: onnx.ValueInfoProto, call: Call) -> Value:
+    def value(self, proto: pb.ValueInfoProto, call: Call) -> Value:
         """Read what is said of a value; sequences, maps and optionals have no type here."""
         name = call.name(proto.name, self.names)
         if not name:
@@ -327,7 +327,7 @@ def _constant(attributes: dict[str, Attribute], label: str) -> Array:
     raise GraphError(f"{label} needs exactly one value, of the kind its attribute's name says")
 
 
-def _all_names(graph: onnx.GraphProto) -> Iterator[str]:
+def _all_names(graph: pb.GraphProto) -> Iterator[str]:
     """Yield every value name of a graph and its subgraphs."""
     yield from (item.name for item in graph.input)
     yield from (item.name for item in graph.initializer)
@@ -365,7 +365,7 @@ def _domain(name: str) -> str:
     return "" if name == "ai.onnx" else name
 
 
-def _opsets(imports: Iterable[onnx.OperatorSetIdProto], ir_version: int) -> dict[str, int]:
+def _opsets(imports: Iterable[pb.OperatorSetIdProto], ir_version: int) -> dict[str, int]:
     found = {_domain(entry.domain): entry.version for entry in imports}
     if not found and ir_version < 3:  # files from before operator sets were named
         found[""] = 1
@@ -380,7 +380,7 @@ def _opsets(imports: Iterable[onnx.OperatorSetIdProto], ir_version: int) -> dict
     return found
 
 
-def _kind_of(proto: onnx.AttributeProto) -> int:
+def _kind_of(proto: pb.AttributeProto) -> int:
     """Return the kind of an attribute of an old file, which did not state it."""
     fields = {descriptor.name for descriptor, _ in proto.ListFields()}
     kinds: dict[str, Any] = {
@@ -403,7 +403,7 @@ def _string(raw: bytes) -> str | bytes:
         return raw
 
 
-def _dim(proto: onnx.TensorShapeProto.Dimension, where: str) -> Dim:
+def _dim(proto: pb.TensorShapeProto.Dimension, where: str) -> Dim:
     kind = proto.WhichOneof("value")
     if kind == "dim_param":
         return proto.dim_param or None

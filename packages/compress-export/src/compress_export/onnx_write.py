@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import onnx
 from google.protobuf.message import EncodeError
 
 from compress_tensor.dtype import DType
@@ -21,7 +20,11 @@ from compress_tensor.graph.graph import OPSET, Attribute, Graph, Node, Value
 from compress_tensor.graph.stored import Entry, unread
 
 from ._version import __version__
+from .messages import pb
 from .tensors import array_to_raw, array_to_tensor
+
+if TYPE_CHECKING:
+    from onnx.defs import OpSchema
 
 #: protobuf refuses larger messages; some room is left for everything but the weights
 EXTERNAL_THRESHOLD = (1 << 31) - (1 << 26)
@@ -81,7 +84,7 @@ def to_bytes(graph: Graph) -> bytes:
     return _serialized(_model(graph, {}), None)
 
 
-def _serialized(model: onnx.ModelProto, path: Path | None) -> bytes:
+def _serialized(model: pb.ModelProto, path: Path | None) -> bytes:
     try:
         found: bytes = model.SerializeToString(deterministic=True)
     except (EncodeError, ValueError) as error:  # larger than 2 GB
@@ -104,9 +107,9 @@ def _layout(graph: Graph) -> dict[str, tuple[int, int]]:
     return places
 
 
-def _model(graph: Graph, outside: Mapping[str, tuple[str, int, int]]) -> onnx.ModelProto:
+def _model(graph: Graph, outside: Mapping[str, tuple[str, int, int]]) -> pb.ModelProto:
     opset, domains = _opset(graph)
-    model = onnx.ModelProto(
+    model = pb.ModelProto(
         ir_version=_IR_OF_OPSET.get(opset, max(_IR_OF_OPSET.values())),
         producer_name="compress",
         producer_version=__version__,
@@ -120,8 +123,8 @@ def _model(graph: Graph, outside: Mapping[str, tuple[str, int, int]]) -> onnx.Mo
     return model
 
 
-def _graph(graph: Graph, outside: Mapping[str, tuple[str, int, int]]) -> onnx.GraphProto:
-    proto = onnx.GraphProto(name=graph.name, doc_string=graph.doc)
+def _graph(graph: Graph, outside: Mapping[str, tuple[str, int, int]]) -> pb.GraphProto:
+    proto = pb.GraphProto(name=graph.name, doc_string=graph.doc)
     proto.input.extend(_value(value) for value in graph.inputs)
     proto.output.extend(_value(value) for value in graph.outputs)
     proto.value_info.extend(_value(value) for value in graph.values.values())
@@ -134,17 +137,17 @@ def _graph(graph: Graph, outside: Mapping[str, tuple[str, int, int]]) -> onnx.Gr
     return proto
 
 
-def _outside(name: str, array: Entry, place: tuple[str, int, int]) -> onnx.TensorProto:
+def _outside(name: str, array: Entry, place: tuple[str, int, int]) -> pb.TensorProto:
     dtype = DType.of(array.dtype)
-    proto = onnx.TensorProto(name=name, data_type=int(dtype), dims=list(array.shape))
-    proto.data_location = onnx.TensorProto.EXTERNAL
+    proto = pb.TensorProto(name=name, data_type=int(dtype), dims=list(array.shape))
+    proto.data_location = pb.TensorProto.EXTERNAL
     for key, value in zip(("location", "offset", "length"), place, strict=True):
         proto.external_data.add(key=key, value=str(value))
     return proto
 
 
-def _value(value: Value) -> onnx.ValueInfoProto:
-    proto = onnx.ValueInfoProto(name=value.name)
+def _value(value: Value) -> pb.ValueInfoProto:
+    proto = pb.ValueInfoProto(name=value.name)
     if value.dtype is None and value.shape is None:
         return proto
     tensor = proto.type.tensor_type
@@ -161,8 +164,8 @@ def _value(value: Value) -> onnx.ValueInfoProto:
     return proto
 
 
-def _node(node: Node) -> onnx.NodeProto:
-    proto = onnx.NodeProto(
+def _node(node: Node) -> pb.NodeProto:
+    proto = pb.NodeProto(
         op_type=node.op, name=node.name, domain=node.domain, input=node.inputs, output=node.outputs
     )
     for name, value in sorted(node.attributes.items()):
@@ -172,9 +175,9 @@ def _node(node: Node) -> onnx.NodeProto:
     return proto
 
 
-def _attribute(node: Node, name: str, value: Attribute) -> onnx.AttributeProto:
-    proto = onnx.AttributeProto(name=name)
-    kinds = onnx.AttributeProto
+def _attribute(node: Node, name: str, value: Attribute) -> pb.AttributeProto:
+    proto = pb.AttributeProto(name=name)
+    kinds = pb.AttributeProto
     if isinstance(value, (bool, int, np.integer)):
         proto.type, proto.i = kinds.INT, int(value)
     elif isinstance(value, (float, np.floating)):
@@ -196,8 +199,8 @@ def _attribute(node: Node, name: str, value: Attribute) -> onnx.AttributeProto:
     return proto
 
 
-def _list_attribute(proto: onnx.AttributeProto, node: Node, values: list[Attribute]) -> None:
-    kinds = onnx.AttributeProto
+def _list_attribute(proto: pb.AttributeProto, node: Node, values: list[Attribute]) -> None:
+    kinds = pb.AttributeProto
     if all(isinstance(v, (bool, int, np.integer)) for v in values):
         proto.type = kinds.INTS  # an empty list too: ONNX's operators have no other that may be
         proto.ints.extend(int(v) for v in values)
@@ -232,11 +235,12 @@ def _opset(graph: Graph) -> tuple[int, set[str]]:
 
 def _introduced(node: Node) -> int:
     """Return the first opset from OPSET on whose definition of the operator fits the node."""
-    newest = onnx.defs.onnx_opset_version()
-    for version in range(OPSET, newest + 1):
+    from onnx import defs  # takes as long to import as most networks to be read
+
+    for version in range(OPSET, defs.onnx_opset_version() + 1):
         try:
-            schema = onnx.defs.get_schema(node.op, version, "")
-        except onnx.defs.SchemaError:
+            schema = defs.get_schema(node.op, version, "")
+        except defs.SchemaError:
             continue
         if schema.deprecated:
             continue
@@ -245,7 +249,7 @@ def _introduced(node: Node) -> int:
     return OPSET  # an operator that ONNX does not know is written as it is
 
 
-def _fits(schema: onnx.defs.OpSchema, node: Node) -> bool:
+def _fits(schema: OpSchema, node: Node) -> bool:
     return len(node.inputs) <= schema.max_input and len(node.outputs) <= schema.max_output
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from compress_tensor.dtype import DType
 from compress_tensor.errors import FileError, UnsupportedError
@@ -20,6 +19,7 @@ from compress_tensor.graph.graph import Array
 from compress_tensor.graph.stored import SMALL, Entry, Place, Stored
 
 from .external import ExternalData
+from .messages import pb
 
 #: numpy before 2.0 has no more dimensions than this
 MAX_RANK = 32
@@ -61,7 +61,7 @@ def element_type(number: int, where: str) -> DType:
 
 
 def tensor_to_array(
-    proto: onnx.TensorProto, base_dir: Path | ExternalData | None = None, *, where: str = ""
+    proto: pb.TensorProto, base_dir: Path | ExternalData | None = None, *, where: str = ""
 ) -> Array:
     """Return the contents of a tensor as a read-only array.
 
@@ -81,7 +81,7 @@ def tensor_to_array(
 
 
 def tensor_entry(
-    proto: onnx.TensorProto,
+    proto: pb.TensorProto,
     files: ExternalData,
     place: Place | Array | None = None,
     *,
@@ -106,7 +106,7 @@ def tensor_entry(
         return _shaped(_strings(proto, size, where), shape, where)
     n_bytes = _packed_bytes(dtype, size)
     held: bytes | Array | Place
-    if proto.data_location == onnx.TensorProto.EXTERNAL:
+    if proto.data_location == pb.TensorProto.EXTERNAL:
         entries = {entry.key: entry.value for entry in proto.external_data}
         held = files.find(entries, n_bytes, where)
     elif place is not None:
@@ -131,7 +131,7 @@ def tensor_entry(
 
 
 def sparse_to_array(
-    proto: onnx.SparseTensorProto,
+    proto: pb.SparseTensorProto,
     base_dir: Path | ExternalData | None = None,
     *,
     where: str = "",
@@ -173,10 +173,10 @@ def sparse_to_array(
     return _shaped(dense, shape, where)
 
 
-def array_to_tensor(array: Array, name: str = "") -> onnx.TensorProto:
+def array_to_tensor(array: Array, name: str = "") -> pb.TensorProto:
     """Return the tensor that holds ``array``, in raw_data wherever ONNX allows it."""
     dtype = DType.of(array.dtype)
-    proto = onnx.TensorProto(name=name, data_type=int(dtype), dims=list(array.shape))
+    proto = pb.TensorProto(name=name, data_type=int(dtype), dims=list(array.shape))
     if dtype is DType.STRING:
         proto.string_data.extend(_encoded(text) for text in array.reshape(-1).tolist())
     else:
@@ -227,7 +227,7 @@ def _shaped(flat: Array, shape: tuple[int, ...], where: str) -> Array:
     return array
 
 
-def _strings(proto: onnx.TensorProto, size: int, where: str) -> Array:
+def _strings(proto: pb.TensorProto, size: int, where: str) -> Array:
     if len(proto.string_data) != size:
         raise FileError(f"{where} needs {size} strings but has {len(proto.string_data)}")
     found = np.empty(size, object)
@@ -261,7 +261,7 @@ def _unpacked(packed: Array, dtype: DType, size: int) -> Array:
     return np.ascontiguousarray(flat).view(dtype.numpy)
 
 
-def _from_field(proto: onnx.TensorProto, dtype: DType, shape: tuple[int, ...], where: str) -> Array:
+def _from_field(proto: pb.TensorProto, dtype: DType, shape: tuple[int, ...], where: str) -> Array:
     """Return the elements from one of the typed repeated fields."""
     size = math.prod(shape)
     field = _FIELDS[dtype]

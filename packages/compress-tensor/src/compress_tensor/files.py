@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,7 +42,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         target = Path(os.path.realpath(given))
         if target.exists() and not target.is_file():
             raise FileError(f"{given} is not a regular file; choose another name")
-        part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.part")
+        part = target.with_name(f".{target.name[:100]}.{os.urandom(6).hex()}.part")
         with part.open("xb") as file:
             yield file
             file.flush()
