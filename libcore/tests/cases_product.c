@@ -228,11 +228,16 @@ static void make_gemm_s8(rng *r, test_case *t)
     const int64_t panels = panels_of(c[2]), b[] = {one_in(r, 2) ? 1 : a[0], panels, 1, (a[2] + 3) / 4, PANEL, 4};
     const int64_t columns = panels * PANEL;
     const int32_t store = choose_store(r);
-    add_runs(r, t, INPUT, U8, 3, a, 2);
+    const bool floats = one_in(r, 3);
+    add_runs(r, t, INPUT, floats ? F32 : U8, 3, a, 2);
     add_dense(t, INPUT, S8, 6, b);
     add_epilogue(r, t, store, 1, &columns, c, 3, 2);
     add_table(r, t, store);
     add_epilogue_args(r, t, store);
+    if (floats) {
+        arg_float(t, (double)between(r, 1, 100) / 256);
+        arg_int(t, between(r, 0, 255));
+    }
     add_function(r, t, store);
 }
 

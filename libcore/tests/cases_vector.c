@@ -55,22 +55,45 @@ static void make_unary(rng *r, test_case *t, int32_t dtype)
 
 static void make_chain_f32(rng *r, test_case *t)
 {
+    enum { QUANTIZE = 128, DEQUANTIZE };
     int64_t dim[CPR_MAX_RANK];
-    const int32_t rank = random_dims(r, 0, 4, 3000, dim), inputs = (int32_t)between(r, 1, 4);
+    int32_t type[4];
+    const bool keeps = one_in(r, 3), codes = one_in(r, 3);
+    const int32_t rank = random_dims(r, 0, 4, 3000, dim), inputs = (int32_t)between(r, 1, keeps ? 3 : 4);
     for (int32_t i = 0; i < inputs; i++) {
-        operand *in = add(r, t, INPUT, F32, rank, dim);
+        type[i] = !one_in(r, 3) ? F32 : one_in(r, 2) ? U8 : S8;
+        operand *in = add(r, t, INPUT, type[i], rank, dim);
         for (int32_t k = 0; k < rank; k++)
             if (i && one_in(r, 3))
                 in->stride[k] = 0;
     }
-    add_output(r, t, F32, rank, dim);
-    const int64_t n = between(r, 1, 8);
+    const int64_t n = between(r, inputs + 1 + keeps, 8);
+    const int32_t made = !codes ? F32 : one_in(r, 2) ? U8 : S8;
+    if (keeps) { /* two results that lie alike */
+        operand *kept = add(r, t, OUTPUT, F32, rank, dim), *out = add(r, t, OUTPUT, made, rank, dim);
+        int64_t step = 1;
+        for (int32_t k = rank - 1; k >= 0; step *= dim[k--])
+            kept->stride[k] = out->stride[k] = step;
+    } else if (codes) {
+        add(r, t, OUTPUT, made, rank, dim);
+    } else {
+        add_output(r, t, F32, rank, dim);
+    }
+    /* A link per input, which makes floats of codes; then any. */
     for (int64_t k = 0; k < n; k++) {
-        arg_int(t, one_in(r, 2) ? between(r, 0, 41) : 64 + between(r, 0, 9));
+        const bool last = k + 1 == n, first = k < inputs;
+        const bool makes = codes && last, reads = first && type[k] != F32;
+        arg_int(t, makes ? QUANTIZE : reads ? DEQUANTIZE : one_in(r, 2) ? between(r, 0, 41) : 64 + between(r, 0, 9));
         for (int32_t s = 0; s < 2; s++)
-            arg_int(t, k && !one_in(r, 3) ? 4 + between(r, 0, k - 1) : between(r, 0, inputs - 1));
-        arg_float(t, (double)between(r, -8, 8) / 4);
-        arg_float(t, (double)between(r, -8, 8) / 4);
+            arg_int(t, first ? k : 4 + between(r, 0, k - 1));
+        if (makes || reads) {
+            arg_float(t, (double)between(r, 1, 8) / 64);
+            arg_float(t, (double)between(r, -100, 100));
+        } else {
+            arg_float(t, (double)between(r, -8, 8) / 4);
+            arg_float(t, (double)between(r, -8, 8) / 4);
+        }
+        arg_int(t, last ? inputs + keeps : keeps && k == n - 2 ? inputs : -1);
     }
 }
 

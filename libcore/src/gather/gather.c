@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "gather/index.h"
+#include "quant/linear.h"
 
 enum { WORK = 16384 /* elements worth a thread */ };
 
@@ -11,7 +12,7 @@ typedef struct {
     cpr_slab slab;
     int32_t axis;         /* gather: of data; gather_nd: batch dims */
     int64_t tuple, count; /* gather_nd: indices per block; index positions */
-    int64_t size;
+    int64_t size, out_size; /* bytes of an element */
 } blocks;
 
 static int64_t step(const cpr_tensor *t, int32_t k)
@@ -24,16 +25,40 @@ static int64_t wrapped(int64_t index, int64_t bound)
     return index < 0 ? index + bound : index;
 }
 
-/* ---- gather: operands data, indices, out; args: axis ----------------------------------- */
+/* ---- gather: operands data, indices, out; args: axis, or axis, scale (float), zero_point where
+ * data of u8 or s8 become f32 ---------------------------------------------------------------- */
+
+/* What codes become floats by. */
+typedef struct {
+    cpr_core *dequantize;
+    float scale;
+    char zero_point;
+} grid;
+
+static void make_floats(const void *context, int64_t n, char *const *data, uint32_t scalars)
+{
+    const grid *g = context;
+    (void)scalars; /* none is accepted */
+    char *operands[] = {data[0], (char *)(uintptr_t)&g->scale, (char *)(uintptr_t)&g->zero_point, data[1]};
+    g->dequantize(NULL, n, operands, 6);
+}
+
+static bool is_code(int32_t dtype)
+{
+    return dtype == CPR_U8 || dtype == CPR_S8;
+}
 
 static cpr_status check_gather(const cpr_op *op, int64_t *scratch_bytes)
 {
     (void)scratch_bytes;
-    CPR_REQUIRE("gather", op->n_tensors == 3 && op->n_args == 1 && op->tensor[0] && op->tensor[1] && op->tensor[2]);
+    CPR_REQUIRE("gather", op->n_tensors == 3 && (op->n_args == 1 || op->n_args == 3) && op->tensor[0] && op->tensor[1] && op->tensor[2]);
     const cpr_tensor *data = op->tensor[0], *indices = op->tensor[1], *out = op->tensor[2];
     const int64_t axis = op->args[0];
     CPR_REQUIRE("gather", axis >= 0 && axis < data->rank && cpr_is_index(indices) && cpr_is_output(out));
-    CPR_REQUIRE("gather", cpr_dtype_bytes(data->dtype) == cpr_dtype_bytes(out->dtype));
+    if (op->n_args == 3)
+        CPR_REQUIRE("gather", is_code(data->dtype) && out->dtype == CPR_F32 && op->args[2] >= -128 && op->args[2] <= 255);
+    else
+        CPR_REQUIRE("gather", cpr_dtype_bytes(data->dtype) == cpr_dtype_bytes(out->dtype));
     CPR_REQUIRE("gather", out->rank == data->rank - 1 + indices->rank);
     for (int32_t k = 0; k < out->rank; k++) {
         const int64_t dim = k < axis ? data->dim[k]
@@ -54,7 +79,7 @@ static void gather_blocks(void *context, int64_t begin, int64_t end, int32_t wor
         const int64_t index = cpr_index_at(b->indices, b->op->data[1], cpr_flat_offset(b->indices, b->indices->rank, place));
         const int64_t from = cpr_flat_offset(b->data, b->axis, outer) + wrapped(index, bound) * along;
         const int64_t to = cpr_flat_offset(b->out, b->axis + b->indices->rank, unit);
-        cpr_slab_run(&b->slab, (const char *)b->op->data[0] + from * b->size, (char *)b->op->data[2] + to * b->size);
+        cpr_slab_run(&b->slab, (const char *)b->op->data[0] + from * b->size, (char *)b->op->data[2] + to * b->out_size);
     }
 }
 
@@ -69,8 +94,15 @@ static cpr_status run_gather(const cpr_op *op)
     if (status)
         return status;
     blocks b = {.op = op, .data = data, .indices = indices, .out = out, .axis = axis,
-                .count = cpr_elements(indices), .size = cpr_dtype_bytes(data->dtype)};
+                .count = cpr_elements(indices), .size = cpr_dtype_bytes(data->dtype), .out_size = cpr_dtype_bytes(out->dtype)};
     cpr_slab_copy(&b.slab, data, axis + 1, out, axis + indices->rank);
+    grid g;
+    if (op->n_args == 3) {
+        const cpr_linear_ops *linear = CPR_PICK(cpr_linear);
+        g = (grid){linear->dequantize[data->dtype == CPR_S8], (float)cpr_arg_float(op, 1), (char)op->args[2]};
+        b.slab.what.core = make_floats;
+        b.slab.what.context = &g;
+    }
     cpr_parallel(op->pool, total / b.slab.dims.total, WORK / b.slab.dims.total + 1, gather_blocks, &b);
     return CPR_OK;
 }

@@ -73,12 +73,13 @@ void cpr_slab_combine(cpr_slab *slab, const cpr_tensor *updates, int32_t first, 
 
 void cpr_slab_run(const cpr_slab *slab, const void *in, void *out)
 {
-    if (slab->n == 2 && slab->dims.rank == 1 && slab->dims.step[0][0] == slab->size && slab->dims.step[1][0] == slab->size) {
+    if (slab->what.core == cpr_copy_row && slab->dims.rank == 1 && slab->dims.step[0][0] == slab->size && slab->dims.step[1][0] == slab->size) {
         memcpy(out, in, (size_t)(slab->dims.total * slab->size));
         return;
     }
     cpr_slab own = *slab;
-    own.what.context = &own.size;
+    if (!own.what.context)
+        own.what.context = &own.size;
     own.dims.data[0] = slab->n == 2 ? (char *)in : out;
     own.dims.data[1] = slab->n == 2 ? out : (char *)in;
     own.dims.data[2] = out;

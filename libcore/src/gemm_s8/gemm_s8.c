@@ -2,7 +2,7 @@
 #include "gemm_s8/gemm_s8.h"
 
 #include "product/image.h"
-#include "vector/walk.h"
+#include "quant/linear.h"
 
 cpr_product_kind cpr_s8_kind(int32_t store)
 {
@@ -63,14 +63,20 @@ static cpr_status check_epilogue(const char *name, const cpr_tensor *start, cons
 }
 
 /* gemm_s8: operands
- *   A u8 [batch, m, k] k-stride 1 | B packed s8 [batch or 1, panels, 1, quads, 16, 4] |
+ *   A u8 or f32 [batch, m, k] k-stride 1 | B packed s8 [batch or 1, panels, 1, quads, 16, 4] |
  *   start s32 [panels * 16] or absent | scale f32 [panels * 16] or absent |
  *   residual as C (f32 or u8) or absent | C [batch, m, n] s32, f32, u8 or s8, n-stride 1 |
  *   and that of after.h
  * args low, high (floats), zero_point, inner_low, inner_high, inner_scale, residual_scale (floats),
- *      residual_zero, and those of after.h */
+ *      residual_zero; where A is f32: scale (float), zero_point of the bytes that it becomes; and
+ *      those of after.h */
 enum { A, B, START, SCALE, RESIDUAL, C, N_OPERANDS };
-enum { EPILOGUE_ARGS = 8 };
+enum { EPILOGUE_ARGS = 8, CODES_ARGS = 2 };
+
+static int32_t gemm_args(const cpr_op *op)
+{
+    return EPILOGUE_ARGS + (op->tensor[A]->dtype == CPR_F32 ? CODES_ARGS : 0);
+}
 
 static bool rows_of(const cpr_tensor *t)
 {
@@ -85,17 +91,20 @@ static bool is_packed(const cpr_tensor *b)
 static cpr_status check_gemm(const cpr_op *op, int64_t *scratch_bytes)
 {
     const char *name = "gemm_s8";
-    (void)scratch_bytes;
-    CPR_REQUIRE(name, op->n_tensors >= N_OPERANDS && op->n_args >= EPILOGUE_ARGS);
+    CPR_REQUIRE(name, op->n_tensors >= N_OPERANDS && op->tensor[A] && op->n_args >= gemm_args(op));
     const cpr_tensor *a = op->tensor[A], *b = op->tensor[B], *c = op->tensor[C], *residual = op->tensor[RESIDUAL];
-    CPR_REQUIRE(name, a && b && c && a->dtype == CPR_U8 && rows_of(a) && rows_of(c) && is_packed(b) && cpr_is_output(c));
+    CPR_REQUIRE(name, b && c && (a->dtype == CPR_U8 || a->dtype == CPR_F32) && rows_of(a) && rows_of(c) && is_packed(b) && cpr_is_output(c));
     CPR_REQUIRE(name, a->dim[0] == c->dim[0] && a->dim[1] == c->dim[1] && a->dim[2] <= CPR_S8_MAX_K);
     CPR_REQUIRE(name, b->dim[2] == 1 && b->dim[3] == (a->dim[2] + 3) / 4 && b->dim[1] * CPR_PANEL >= c->dim[2]);
     CPR_REQUIRE(name, b->dim[0] == 1 || b->dim[0] == c->dim[0]);
     CPR_REQUIRE(name, !residual || (rows_of(residual) && cpr_same_dims(residual, c)));
-    const cpr_status after = cpr_after_check(name, op, EPILOGUE_ARGS, N_OPERANDS, c);
+    const cpr_status after = cpr_after_check(name, op, gemm_args(op), N_OPERANDS, c);
     if (after)
         return after;
+    if (a->dtype == CPR_F32) {
+        CPR_REQUIRE(name, op->args[EPILOGUE_ARGS + 1] >= 0 && op->args[EPILOGUE_ARGS + 1] <= 255);
+        *scratch_bytes = cpr_codes_bytes(a->dim[2]);
+    }
     return check_epilogue(name, op->tensor[START], op->tensor[SCALE], residual, c, b->dim[1] * CPR_PANEL,
                           cpr_arg_float(op, 0), cpr_arg_float(op, 1), op->args[2]);
 }
@@ -119,8 +128,14 @@ static cpr_status run_gemm(const cpr_op *op)
 {
     const cpr_tensor *b = op->tensor[B], *c = op->tensor[C];
     const cpr_product_kind kind = cpr_s8_kind(c->dtype);
-    const cpr_after after = cpr_after_of(op, EPILOGUE_ARGS, N_OPERANDS);
+    const cpr_after after = cpr_after_of(op, gemm_args(op), N_OPERANDS);
     cpr_block block = block_of(op, c, 0);
+    cpr_to_codes codes;
+    if (op->tensor[A]->dtype == CPR_F32) {
+        const cpr_linear_ops *linear = CPR_PICK(cpr_linear);
+        codes = (cpr_to_codes){linear->quantize[0], (float)cpr_arg_float(op, EPILOGUE_ARGS), (uint8_t)op->args[EPILOGUE_ARGS + 1]};
+        block.codes = &codes;
+    }
     block.finish = cpr_after_is_any(&after) ? &after : NULL;
     block.start = op->data[START];
     block.scale = op->data[SCALE];

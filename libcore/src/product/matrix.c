@@ -13,6 +13,34 @@ typedef struct {
     bool staged;                     /* rows of A are copied to the scratch memory */
 } job;
 
+/* Bytes from one row of codes to the next: not a multiple of 4096, so that rows lie in other sets of L1. */
+static int64_t codes_step(int64_t k)
+{
+    return (k + 63) / 64 * 64 + 64;
+}
+
+/* Rows of codes that stay in L2. */
+static int64_t codes_rows(int64_t k)
+{
+    const int64_t rows = (1 << 18) / codes_step(k);
+    return rows < CPR_MAX_ROWS ? CPR_MAX_ROWS : rows < CPR_ROW_CHUNK ? rows : CPR_ROW_CHUNK;
+}
+
+int64_t cpr_codes_bytes(int64_t k)
+{
+    return codes_rows(k) * codes_step(k);
+}
+
+/* n float rows, `apart` bytes from one to the next, as bytes. */
+static void make_codes(const cpr_to_codes *codes, const char *x, int64_t apart, int64_t n, int64_t k, char *to)
+{
+    for (int64_t i = 0; i < n; i++) {
+        char *data[] = {(char *)(uintptr_t)x + i * apart, (char *)(uintptr_t)&codes->scale,
+                        (char *)(uintptr_t)&codes->zero_point, to + i * codes_step(k)};
+        codes->quantize(NULL, k, data, 6);
+    }
+}
+
 static void work(void *context, int64_t begin, int64_t end, int32_t worker)
 {
     const job *j = context;
@@ -21,6 +49,10 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
     const int64_t m = c->dim[1], n = c->dim[2], k = a->dim[2];
     const int64_t panel = cpr_panel_bytes(j->kind, 1, k);
     const void *rows[CPR_ROW_CHUNK];
+    const cpr_to_codes *codes = j->block->codes;
+    const int64_t a_bytes = codes ? (int64_t)sizeof(float) : j->kind->a_bytes;
+    char *scratch = codes ? j->op->scratch + worker * j->op->scratch_stride : NULL;
+    const char *made = NULL; /* the rows whose codes are there */
     const uint32_t state = cpr_flush_begin(j->kind);
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t column = unit % j->column_chunks * j->column_chunk;
@@ -28,9 +60,12 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
         const int64_t batch = unit / j->column_chunks / j->row_chunks;
         const int64_t n_rows = m - row < j->row_chunk ? m - row : j->row_chunk;
         const int64_t n_columns = n - column < j->column_chunk ? n - column : j->column_chunk;
-        const char *x = j->a_data + (batch * a->stride[0] + row * a->stride[1]) * j->kind->a_bytes;
+        const char *x = j->a_data + (batch * a->stride[0] + row * a->stride[1]) * a_bytes;
+        if (codes && made != x)
+            make_codes(codes, x, a->stride[1] * a_bytes, n_rows, k, scratch);
+        made = x;
         for (int64_t i = 0; i < n_rows; i++)
-            rows[i] = x + i * a->stride[1] * j->kind->a_bytes;
+            rows[i] = codes ? scratch + i * codes_step(k) : x + i * a->stride[1] * a_bytes;
         cpr_block part = *j->block;
         part.taps = 1;
         part.kc = k;
@@ -73,7 +108,9 @@ void cpr_matrix_product(const cpr_op *op, const cpr_product_kind *kind, const cp
                cpr_stage_bytes(a->stride[1] * kind->a_bytes, a->dim[2], kind->a_bytes);
     j.b_step = b_batches > 1 ? b_panels * cpr_panel_bytes(kind, 1, a->dim[2]) : 0;
     const int64_t row = a->dim[2] * kind->a_bytes;
-    const int64_t most = row * CPR_ROW_CHUNK <= ROWS ? CPR_ROW_CHUNK : CPR_ROW_CHUNK / 2;
+    const int64_t most = block->codes                    ? codes_rows(a->dim[2])
+                         : row * CPR_ROW_CHUNK <= ROWS ? CPR_ROW_CHUNK
+                                                       : CPR_ROW_CHUNK / 2;
     j.row_chunk = chunks(m, chunks(m, most));
     j.column_chunk = chunks(n, 64) * 64;
     /* Every thread the same: cut the columns of a flat product, else the rows. */

@@ -21,11 +21,19 @@
 #define CPR_PRODUCT_H
 
 #include "product/after.h"
+#include "vector/walk.h"
 
 enum { CPR_PANEL = 16, CPR_MAX_ROWS = 14, CPR_MAX_PANELS = 4 };
 
 /* Rows that one unit of work covers at most: their data stays in L2. */
 enum { CPR_ROW_CHUNK = 256 };
+
+/* How float32 rows of A become bytes. */
+typedef struct {
+    cpr_core *quantize; /* of quant/linear.h */
+    float scale;
+    uint8_t zero_point;
+} cpr_to_codes;
 
 typedef struct {
     int64_t taps, kc;
@@ -54,6 +62,7 @@ typedef struct {
     void *c;
     int64_t ldc;             /* elements between rows of C */
     int64_t n;               /* columns to write, at most 16 per panel */
+    const cpr_to_codes *codes;  /* matrices of int8: A is float32, and its rows become bytes in the scratch memory; or NULL */
     const cpr_after *finish; /* what cpr_product does to whole results; or NULL */
 } cpr_block;
 
@@ -114,6 +123,9 @@ void cpr_product(const cpr_product_kind *kind, const cpr_block *block, int64_t m
 /* Bytes that cpr_product wants for rows of kc elements that lie `step` bytes apart; 0 if they
  * can be read where they are. */
 int64_t cpr_stage_bytes(int64_t step, int64_t kc, int64_t a_bytes);
+
+/* Bytes of scratch memory that a product of matrices wants for each worker if its block has codes. */
+int64_t cpr_codes_bytes(int64_t k);
 
 /* C[b] = A[b] * B[b] for matrices: a [batch, m, k], c [batch, m, n] with last strides 1;
  * b_batches is 1 or batch; `block` carries start, scale, clip and so on.  residual may be NULL. */

@@ -27,7 +27,7 @@ def test_onnx_imported_before_or_later_has_the_same_classes() -> None:
 def test_a_version_of_onnx_without_that_module_is_imported_whole() -> None:
     code = (
         "import pathlib; real = pathlib.Path.is_file; "
-        "pathlib.Path.is_file = lambda self: False if self.name == 'onnx_ml_pb2.py' else real(self); "
+        "pathlib.Path.is_file = lambda path: path.name != 'onnx_ml_pb2.py' and real(path); "
         "from compress_export.messages import pb; print(pb.__name__, pb.ModelProto.__name__)"
     )
     assert _run(code) == "onnx ModelProto"

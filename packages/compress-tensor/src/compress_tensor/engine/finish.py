@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ..dtype import DType
-from .steps import Record, Step, views_of
+from .steps import Record, Step, uses_of
 from .view import Buffer, Kind, View
 
 #: where a kernel's result stands among its operands
@@ -33,9 +33,7 @@ def finished(steps: Sequence[Step], results: Collection[Buffer]) -> list[Step]:
         steps: of a plan, in order.
         results: memory that is read after the last step.
     """
-    uses = Counter(id(buffer) for buffer in results)
-    for step in steps:
-        uses.update({id(view.buffer) for view in views_of(step)})
+    uses = uses_of(steps, results)
     found: list[Step] = []
     taken = True  # what the last step found can take no more
     for step in steps:

@@ -8,6 +8,7 @@ from math import prod
 
 from ..graph.graph import Node
 from ..native.library import ISAS, isa
+from .begin import begun
 from .chains import chained
 from .finish import finished
 from .fuse import fuse
@@ -107,7 +108,7 @@ def _assemble(
 ) -> Plan:
     results = {name: ctx.views[name] for name in outputs if name in ctx.views}
     kept = [view.buffer for view in results.values()]
-    planned = chained(finished(ctx.steps, kept), kept)
+    planned = begun(chained(finished(ctx.steps, kept), kept), kept)
     uses = [(n, views_of(step)) for n, step in enumerate(planned)]
     uses.append((len(planned), list(results.values())))
     offsets, arena_bytes, bases = place(uses)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ..graph.graph import Node
-from .view import View
+from .view import Buffer, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +47,16 @@ def views_of(step: Step) -> list[View]:
     else:
         views = [*step.inputs, *step.outputs, *(view for _, view in step.captures)]
     return [view for view in views if view is not None]
+
+
+def uses_of(steps: Sequence[Step], results: Collection[Buffer]) -> Counter[int]:
+    """Return how many steps read or write each buffer, by its id.
+
+    Args:
+        steps: of a plan.
+        results: memory that is read after the last step, which counts as one more.
+    """
+    uses = Counter(id(buffer) for buffer in results)
+    for step in steps:
+        uses.update({id(view.buffer) for view in views_of(step)})
+    return uses
