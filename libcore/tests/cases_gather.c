@@ -31,12 +31,12 @@ static void make_gather(rng *r, test_case *t)
     memcpy(out, data, (size_t)axis * sizeof *out);
     memcpy(out + axis, index, (size_t)q * sizeof *out);
     memcpy(out + axis + q, data + axis + 1, (size_t)(rank - axis - 1) * sizeof *out);
-    const bool floats = (dtype == U8 || dtype == S8) && one_in(r, 2);
+    const bool floats = (dtype == U8 || dtype == S8) && one_in(r, 2), codes = dtype == F32 && one_in(r, 2);
     add(r, t, INPUT, dtype, rank, data);
     add_indices(r, t, q, index, data[axis]);
-    add(r, t, OUTPUT, floats ? F32 : dtype, rank - 1 + q, out);
+    add(r, t, OUTPUT, floats ? F32 : !codes ? dtype : one_in(r, 2) ? U8 : S8, rank - 1 + q, out);
     arg_int(t, axis);
-    if (floats) {
+    if (floats || codes) {
         arg_float(t, (double)between(r, 1, 100) / 256);
         arg_int(t, between(r, 0, 127));
     }

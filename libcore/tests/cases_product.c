@@ -228,7 +228,11 @@ static void make_gemm_s8(rng *r, test_case *t)
     const int64_t panels = panels_of(c[2]), b[] = {one_in(r, 2) ? 1 : a[0], panels, 1, (a[2] + 3) / 4, PANEL, 4};
     const int64_t columns = panels * PANEL;
     const int32_t store = choose_store(r);
-    const bool floats = one_in(r, 3);
+    const bool floats = one_in(r, 3), in_two = floats && a[0] > 1 && b[0] == 1 && one_in(r, 2);
+    if (in_two) { /* a row number of two dims */
+        c[1] *= c[0];
+        c[0] = 1;
+    }
     add_runs(r, t, INPUT, floats ? F32 : U8, 3, a, 2);
     add_dense(t, INPUT, S8, 6, b);
     add_epilogue(r, t, store, 1, &columns, c, 3, 2);

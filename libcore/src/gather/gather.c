@@ -26,21 +26,21 @@ static int64_t wrapped(int64_t index, int64_t bound)
 }
 
 /* ---- gather: operands data, indices, out; args: axis, or axis, scale (float), zero_point where
- * data of u8 or s8 become f32 ---------------------------------------------------------------- */
+ * data of u8 or s8 become f32, or the other way round ---------------------------------------- */
 
-/* What codes become floats by. */
+/* What codes become floats by, or floats codes. */
 typedef struct {
-    cpr_core *dequantize;
+    cpr_core *convert;
     float scale;
     char zero_point;
 } grid;
 
-static void make_floats(const void *context, int64_t n, char *const *data, uint32_t scalars)
+static void convert_row(const void *context, int64_t n, char *const *data, uint32_t scalars)
 {
     const grid *g = context;
     (void)scalars; /* none is accepted */
     char *operands[] = {data[0], (char *)(uintptr_t)&g->scale, (char *)(uintptr_t)&g->zero_point, data[1]};
-    g->dequantize(NULL, n, operands, 6);
+    g->convert(NULL, n, operands, 6);
 }
 
 static bool is_code(int32_t dtype)
@@ -56,7 +56,8 @@ static cpr_status check_gather(const cpr_op *op, int64_t *scratch_bytes)
     const int64_t axis = op->args[0];
     CPR_REQUIRE("gather", axis >= 0 && axis < data->rank && cpr_is_index(indices) && cpr_is_output(out));
     if (op->n_args == 3)
-        CPR_REQUIRE("gather", is_code(data->dtype) && out->dtype == CPR_F32 && op->args[2] >= -128 && op->args[2] <= 255);
+        CPR_REQUIRE("gather", ((is_code(data->dtype) && out->dtype == CPR_F32) ||
+                               (data->dtype == CPR_F32 && is_code(out->dtype))) && op->args[2] >= -128 && op->args[2] <= 255);
     else
         CPR_REQUIRE("gather", cpr_dtype_bytes(data->dtype) == cpr_dtype_bytes(out->dtype));
     CPR_REQUIRE("gather", out->rank == data->rank - 1 + indices->rank);
@@ -99,8 +100,10 @@ static cpr_status run_gather(const cpr_op *op)
     grid g;
     if (op->n_args == 3) {
         const cpr_linear_ops *linear = CPR_PICK(cpr_linear);
-        g = (grid){linear->dequantize[data->dtype == CPR_S8], (float)cpr_arg_float(op, 1), (char)op->args[2]};
-        b.slab.what.core = make_floats;
+        const bool makes = data->dtype == CPR_F32;
+        cpr_core *convert = makes ? linear->quantize[out->dtype == CPR_S8] : linear->dequantize[data->dtype == CPR_S8];
+        g = (grid){convert, (float)cpr_arg_float(op, 1), (char)op->args[2]};
+        b.slab.what.core = convert_row;
         b.slab.what.context = &g;
     }
     cpr_parallel(op->pool, total / b.slab.dims.total, WORK / b.slab.dims.total + 1, gather_blocks, &b);

@@ -63,7 +63,7 @@ static cpr_status check_epilogue(const char *name, const cpr_tensor *start, cons
 }
 
 /* gemm_s8: operands
- *   A u8 or f32 [batch, m, k] k-stride 1 | B packed s8 [batch or 1, panels, 1, quads, 16, 4] |
+ *   A u8 [batch, m, k], or f32, also [rows, columns, k] of the m = rows * columns of C, k-stride 1 | B packed s8 [batch or 1, panels, 1, quads, 16, 4] |
  *   start s32 [panels * 16] or absent | scale f32 [panels * 16] or absent |
  *   residual as C (f32 or u8) or absent | C [batch, m, n] s32, f32, u8 or s8, n-stride 1 |
  *   and that of after.h
@@ -94,7 +94,10 @@ static cpr_status check_gemm(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, op->n_tensors >= N_OPERANDS && op->tensor[A] && op->n_args >= gemm_args(op));
     const cpr_tensor *a = op->tensor[A], *b = op->tensor[B], *c = op->tensor[C], *residual = op->tensor[RESIDUAL];
     CPR_REQUIRE(name, b && c && (a->dtype == CPR_U8 || a->dtype == CPR_F32) && rows_of(a) && rows_of(c) && is_packed(b) && cpr_is_output(c));
-    CPR_REQUIRE(name, a->dim[0] == c->dim[0] && a->dim[1] == c->dim[1] && a->dim[2] <= CPR_S8_MAX_K);
+    const bool in_two = a->dtype == CPR_F32 && c->dim[0] == 1 && a->dim[1] > 0 && c->dim[1] % a->dim[1] == 0 &&
+                        c->dim[1] / a->dim[1] == a->dim[0];
+    CPR_REQUIRE(name, in_two || (a->dim[0] == c->dim[0] && a->dim[1] == c->dim[1]));
+    CPR_REQUIRE(name, a->dim[2] <= CPR_S8_MAX_K);
     CPR_REQUIRE(name, b->dim[2] == 1 && b->dim[3] == (a->dim[2] + 3) / 4 && b->dim[1] * CPR_PANEL >= c->dim[2]);
     CPR_REQUIRE(name, b->dim[0] == 1 || b->dim[0] == c->dim[0]);
     CPR_REQUIRE(name, !residual || (rows_of(residual) && cpr_same_dims(residual, c)));

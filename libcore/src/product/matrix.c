@@ -31,12 +31,16 @@ int64_t cpr_codes_bytes(int64_t k)
     return codes_rows(k) * codes_step(k);
 }
 
-/* n float rows, `apart` bytes from one to the next, as bytes. */
-static void make_codes(const cpr_to_codes *codes, const char *x, int64_t apart, int64_t n, int64_t k, char *to)
+/* Float rows [row, row + n) of one matrix as bytes; its rows may have two dims, those of A. */
+static void make_codes(const job *j, int64_t batch, int64_t row, int64_t n, char *to)
 {
-    for (int64_t i = 0; i < n; i++) {
-        char *data[] = {(char *)(uintptr_t)x + i * apart, (char *)(uintptr_t)&codes->scale,
-                        (char *)(uintptr_t)&codes->zero_point, to + i * codes_step(k)};
+    const cpr_tensor *a = j->a;
+    const cpr_to_codes *codes = j->block->codes;
+    const int64_t k = a->dim[2];
+    for (int64_t i = row; i < row + n; i++, to += codes_step(k)) {
+        const int64_t at = (batch + i / a->dim[1]) * a->stride[0] + i % a->dim[1] * a->stride[1];
+        char *data[] = {(char *)(uintptr_t)j->a_data + at * (int64_t)sizeof(float), (char *)(uintptr_t)&codes->scale,
+                        (char *)(uintptr_t)&codes->zero_point, to};
         codes->quantize(NULL, k, data, 6);
     }
 }
@@ -49,10 +53,8 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
     const int64_t m = c->dim[1], n = c->dim[2], k = a->dim[2];
     const int64_t panel = cpr_panel_bytes(j->kind, 1, k);
     const void *rows[CPR_ROW_CHUNK];
-    const cpr_to_codes *codes = j->block->codes;
-    const int64_t a_bytes = codes ? (int64_t)sizeof(float) : j->kind->a_bytes;
-    char *scratch = codes ? j->op->scratch + worker * j->op->scratch_stride : NULL;
-    const char *made = NULL; /* the rows whose codes are there */
+    char *codes = j->block->codes ? j->op->scratch + worker * j->op->scratch_stride : NULL;
+    int64_t made = -1; /* the row whose codes are there, and those behind it */
     const uint32_t state = cpr_flush_begin(j->kind);
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t column = unit % j->column_chunks * j->column_chunk;
@@ -60,12 +62,12 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
         const int64_t batch = unit / j->column_chunks / j->row_chunks;
         const int64_t n_rows = m - row < j->row_chunk ? m - row : j->row_chunk;
         const int64_t n_columns = n - column < j->column_chunk ? n - column : j->column_chunk;
-        const char *x = j->a_data + (batch * a->stride[0] + row * a->stride[1]) * a_bytes;
-        if (codes && made != x)
-            make_codes(codes, x, a->stride[1] * a_bytes, n_rows, k, scratch);
-        made = x;
+        if (codes && made != batch * m + row)
+            make_codes(j, batch, row, n_rows, codes);
+        made = batch * m + row;
         for (int64_t i = 0; i < n_rows; i++)
-            rows[i] = codes ? scratch + i * codes_step(k) : x + i * a->stride[1] * a_bytes;
+            rows[i] = codes ? codes + i * codes_step(k)
+                            : j->a_data + (batch * a->stride[0] + (row + i) * a->stride[1]) * j->kind->a_bytes;
         cpr_block part = *j->block;
         part.taps = 1;
         part.kc = k;

@@ -15,6 +15,7 @@ from compress_bench.zoo.registry import parameters
 from compress_bench.zoo.resnet import resnet, resnet_cifar
 from compress_bench.zoo.settle import settle
 from compress_bench.zoo.transformer import BERT_BASE, BERT_SMALL, VIT_BASE, bert, keyword, vit
+from compress_quant import Recipe, quantize_static
 from compress_tensor import InputError, compile  # noqa: A004
 
 #: the same code at sizes that a test can afford
@@ -60,6 +61,24 @@ def test_like_onnxruntime(name, tmp_path):
         assert 1e-3 < scale < 100
         # Rounding errors of some dozen layers in float32, measured at 2e-5 at most.
         assert np.abs(found[value.name] - array).max() <= 1e-4 * scale
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if name != "efficientnet-b0"])  # slow
+def test_int8_takes_no_more_records(name):
+    """Quantized, a network runs no more kernels than before."""
+    graph = SMALL[name](Seeded(0))
+    graph = settle(graph, feeds_for(graph, 8)) if "net" in name else graph
+    samples = [feeds_for(graph, 2, T=5)]
+    quantized, _ = quantize_static(graph, samples, Recipe(threads=1, least_decibels=-np.inf))
+
+    for batch in (1, 3):
+        feeds = feeds_for(graph, batch, seed=9, T=5)
+        before, after = (
+            [record.kernel for record, _ in compile(each, threads=1).profile(feeds)]
+            for each in (graph, quantized)
+        )
+        assert any(kernel.endswith("_s8") for kernel in after)
+        assert len(after) <= len(before)
 
 
 def test_the_same_seed_gives_the_same_weights():

@@ -55,8 +55,38 @@ def _look_up(seed: int) -> tuple[Graph, dict[str, np.ndarray]]:
     return b.graph(), {"at": rng.integers(-bound, bound, shape)}
 
 
+def _moved(seed: int) -> tuple[Graph, dict[str, np.ndarray]]:
+    """Return values that are converted, and then moved into a place of their own, or looked up."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(size) for size in rng.integers(1, 12, 3))
+    kind = [np.uint8, np.int8][seed % 2]
+    grid = (np.float32(0.05), np.array(7, kind))
+    b = Builder("moved")
+    if seed % 3:
+        values: np.ndarray = rng.standard_normal(shape).astype(np.float32) * 4
+        y = b.quantize_linear(b.input("x", DType.FLOAT32, shape), *grid)
+    else:
+        values = rng.integers(0, 128, shape).astype(kind)
+        y = b.dequantize_linear(b.input("x", DType.of(values.dtype), shape), *grid)
+    order = rng.permutation(3)
+    turned = tuple(shape[i] for i in order)
+    y = b.transpose(y, perm=order.tolist())
+    if rng.random() < 0.5:
+        y = b.reshape(y, np.array([turned[0], -1]))
+        turned = (turned[0], turned[1] * turned[2])
+    axis = int(rng.integers(len(turned)))
+    if rng.random() < 0.5:
+        at = rng.integers(-turned[axis], turned[axis], int(rng.integers(2, 9)))
+        y = b.gather(y, at, axis=axis)
+    elif rng.random() < 0.8:
+        other = rng.integers(0, 100, turned).astype(kind if seed % 3 else np.float32)
+        y = b.concat(*([y, other] if rng.random() < 0.5 else [other, y]), axis=axis)
+    b.output("y", y)
+    return b.graph(), {"x": values}
+
+
 @pytest.mark.parametrize("seed", range(80))
-@pytest.mark.parametrize("make", [_product, _look_up])
+@pytest.mark.parametrize("make", [_product, _look_up, _moved])
 def test_the_bytes_of_two_records(make, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     graph, feeds = make(seed)
     found = compile(graph, threads=1 + seed % 3).run(feeds)
@@ -70,7 +100,7 @@ def _kernels(graph: Graph, feeds: dict[str, np.ndarray]) -> list[str]:
     return [record.kernel for record, _ in compile(graph, threads=1).profile(feeds)]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 4])  # 3: transposed, no rows evenly apart
+@pytest.mark.parametrize("seed", range(5))
 def test_rows_are_quantized_by_the_product(seed: int) -> None:
     while True:
         graph, feeds = _product(seed)
@@ -84,6 +114,16 @@ def test_codes_found_become_floats() -> None:
     graph, feeds = _look_up(4)
     assert _kernels(graph, feeds)[0] == "gather"
     assert "dequantize_linear" not in _kernels(graph, feeds)
+
+
+def test_conversions_write_into_their_place() -> None:
+    seen = [_kernels(*_moved(seed)) for seed in range(80)]
+    assert ["quantize_linear"] in seen
+    assert ["dequantize_linear"] in seen
+    assert ["gather"] in seen  # quantizes
+    assert (
+        sum("dequantize_linear" in kernels or "quantize_linear" in kernels for kernels in seen) < 70
+    )
 
 
 def test_codes_that_others_read_are_made_once() -> None:
