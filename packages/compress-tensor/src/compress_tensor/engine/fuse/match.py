@@ -8,9 +8,10 @@ constant (`Number`, `Constant`), or an operator with patterns for its inputs, as
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from math import isclose
+from typing import Any
 
 from ...graph.graph import Array, Node
 from ...graph.rules.registry import Info
@@ -35,6 +36,7 @@ class Constant:
 
 Pattern = object  # str | Number | Constant | tuple
 Bindings = dict[str, str]
+_Goals = tuple[Any, str, Any]  #: a pattern, the value that it must match, and more goals or None
 
 
 @dataclass
@@ -52,25 +54,6 @@ class Matcher:
         self.producers = {out: node for node in self.nodes for out in node.outputs if out}
         self.readers = Counter(name for node in self.nodes for name in node.inputs if name)
 
-    def match(
-        self, pattern: Pattern, name: str, bound: Bindings | None = None
-    ) -> Iterator[Bindings]:
-        """Yield the bindings under which ``name`` is made as ``pattern`` says."""
-        bound = bound or {}
-        if isinstance(pattern, str):
-            if bound.setdefault(pattern, name) == name:
-                yield bound
-        elif isinstance(pattern, Number):
-            value = self.constants.get(name)
-            scalar = float(value.reshape(-1)[0]) if value is not None and value.size == 1 else None
-            if scalar is not None and isclose(scalar, pattern.value, rel_tol=1e-5):
-                yield bound
-        elif isinstance(pattern, Constant):
-            if name in self.constants and bound.get(pattern.name, name) == name:
-                yield {**bound, pattern.name: name}
-        elif isinstance(pattern, tuple):
-            yield from self._match_node(pattern, name, bound)
-
     def near(self, name: str, ops: Collection[str], steps: int) -> bool:
         """Return whether one of ``ops`` is at most ``steps`` arithmetic operators before ``name``.
 
@@ -86,8 +69,8 @@ class Matcher:
         )
 
     def first(self, pattern: Pattern, name: str) -> Bindings | None:
-        """Return the first match, or None."""
-        return next(self.match(pattern, name), None)
+        """Return the first bindings under which ``name`` is made as ``pattern`` says, or None."""
+        return self._solved((pattern, name, None), {})
 
     def sole(self, name: str, op: str) -> Node | None:
         """Return the node of ONNX's operator ``op`` that makes ``name`` for one reader, or None."""
@@ -95,24 +78,40 @@ class Matcher:
         alone = self.readers[name] == 1 and name not in self.outputs
         return found if found and found.op == op and not found.domain and alone else None
 
-    def _match_node(
-        self, pattern: tuple[Pattern, ...], name: str, bound: Bindings
-    ) -> Iterator[Bindings]:
-        node = self.producers.get(name)
-        if node is None or node.op != pattern[0] or node.domain:
-            return
-        inputs = node.inputs[: len(pattern) - 1]
-        if len(inputs) != len(pattern) - 1:
-            return
-        orders = [inputs, inputs[::-1]] if node.op in COMMUTATIVE else [inputs]
-        for order in orders:
-            yield from self._match_all(list(pattern[1:]), order, dict(bound))
+    def _solved(self, goals: _Goals | None, bound: Bindings) -> Bindings | None:
+        """Return the bindings, more than ``bound``, that meet all goals; None if there are none."""
+        while goals is not None:
+            pattern, name, goals = goals
+            if isinstance(pattern, str):
+                if bound.setdefault(pattern, name) != name:
+                    return None
+            elif isinstance(pattern, tuple):
+                node = self.producers.get(name)
+                if node is None or node.op != pattern[0] or node.domain:
+                    return None
+                inputs, wanted = node.inputs, pattern[1:]
+                if len(inputs) < len(wanted):
+                    return None
+                if node.op in COMMUTATIVE:
+                    (one, two), (a, b) = wanted, inputs[:2]
+                    found = self._solved((one, a, (two, b, goals)), dict(bound))
+                    if found is not None:
+                        return found
+                    goals = (one, b, (two, a, goals))
+                else:
+                    for part, given in zip(
+                        reversed(wanted), inputs[len(wanted) - 1 :: -1], strict=True
+                    ):
+                        goals = (part, given, goals)
+            elif isinstance(pattern, Constant):
+                if name not in self.constants or bound.setdefault(pattern.name, name) != name:
+                    return None
+            elif isinstance(pattern, Number) and not self._is(name, pattern.value):
+                return None
+        return bound
 
-    def _match_all(
-        self, patterns: list[Pattern], names: list[str], bound: Bindings
-    ) -> Iterator[Bindings]:
-        if not patterns:
-            yield bound
-            return
-        for more in self.match(patterns[0], names[0], dict(bound)):
-            yield from self._match_all(patterns[1:], names[1:], more)
+    def _is(self, name: str, number: float) -> bool:
+        value = self.constants.get(name)
+        if value is None or value.size != 1:
+            return False
+        return isclose(float(value.reshape(-1)[0]), number, rel_tol=1e-5)
