@@ -95,7 +95,7 @@ def _check_texts(model: Message) -> None:
                 else:
                     pending.append(attribute)
             pending += node.metadata_props
-            if any(type(text) is not str for text in texts):
+            if set(map(type, texts)) != {str}:
                 raise FileError("a name of a node is not UTF-8 text; the file is damaged")
             continue
         for field, value in pending.pop().ListFields():

@@ -73,15 +73,13 @@ def specialize(
         for name, info in zip(node.outputs, results, strict=False):
             if name:
                 found.infos[name] = info
-        named = [name for name in node.outputs if name]
-        values = [found.infos[name].value for name in named]
-        if all(value is not None for value in values):
-            for name, value in zip(named, values, strict=True):
-                assert value is not None
-                found.constants[name] = value
+        made = {name: found.infos[name] for name in node.outputs if name}
+        values = {name: info.value for name, info in made.items() if info.value is not None}
+        if len(values) == len(made):
+            found.constants.update(values)
             continue
         found.nodes.append(node)
-        if any(found.infos[name].shape is None for name in named):
+        if None in [info.shape for info in made.values()]:
             found.rest = list(todo)
             return found
     return found
@@ -117,7 +115,8 @@ def without_dead(nodes: list[Node], wanted: set[str]) -> list[Node]:
     needed = set(wanted)
     kept: list[Node] = []
     for node in reversed(nodes):
-        if any(name in needed for name in node.outputs):
+        if not needed.isdisjoint(node.outputs):
             kept.append(node)
-            needed.update(name for name in [*node.inputs, *captured(node)] if name)
+            needed.update(node.inputs, captured(node))
+            needed.discard("")
     return kept[::-1]
