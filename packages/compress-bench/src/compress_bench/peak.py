@@ -43,14 +43,19 @@ class Peak:
         self._pool = ThreadPoolExecutor(threads)
         self._threads = threads
         self._rounds = 1 << 14
-        start = time.perf_counter()
-        self._one(0)
-        self._rounds = max(1, int(self._rounds * _SECONDS / (time.perf_counter() - start)))
+        while (spent := min(self._timed() for _ in range(3))) < _SECONDS / 4:
+            self._rounds *= 4
+        self._rounds = max(1, int(self._rounds * _SECONDS / spent))
         self.operations = self()
 
     def __call__(self) -> int:
         """Run once on every thread; returns the operations."""
         return sum(self._pool.map(self._one, range(self._threads)))
+
+    def _timed(self) -> float:
+        start = time.perf_counter()
+        self._one(0)
+        return time.perf_counter() - start
 
     def _one(self, _: int) -> int:
         found = ctypes.c_int64()
