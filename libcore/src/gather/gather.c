@@ -28,24 +28,10 @@ static int64_t wrapped(int64_t index, int64_t bound)
 /* ---- gather: operands data, indices, out; args: axis, or axis, scale (float), zero_point where
  * data of u8 or s8 become f32, or the other way round ---------------------------------------- */
 
-/* What codes become floats by, or floats codes. */
-typedef struct {
-    cpr_core *convert;
-    float scale;
-    char zero_point;
-} grid;
-
 static void convert_row(const void *context, int64_t n, char *const *data, uint32_t scalars)
 {
-    const grid *g = context;
     (void)scalars; /* none is accepted */
-    char *operands[] = {data[0], (char *)(uintptr_t)&g->scale, (char *)(uintptr_t)&g->zero_point, data[1]};
-    g->convert(NULL, n, operands, 6);
-}
-
-static bool is_code(int32_t dtype)
-{
-    return dtype == CPR_U8 || dtype == CPR_S8;
+    cpr_convert(context, n, data[0], data[1]);
 }
 
 static cpr_status check_gather(const cpr_op *op, int64_t *scratch_bytes)
@@ -56,8 +42,8 @@ static cpr_status check_gather(const cpr_op *op, int64_t *scratch_bytes)
     const int64_t axis = op->args[0];
     CPR_REQUIRE("gather", axis >= 0 && axis < data->rank && cpr_is_index(indices) && cpr_is_output(out));
     if (op->n_args == 3)
-        CPR_REQUIRE("gather", ((is_code(data->dtype) && out->dtype == CPR_F32) ||
-                               (data->dtype == CPR_F32 && is_code(out->dtype))) && op->args[2] >= -128 && op->args[2] <= 255);
+        CPR_REQUIRE("gather", ((cpr_is_code(data->dtype) && out->dtype == CPR_F32) ||
+                               (data->dtype == CPR_F32 && cpr_is_code(out->dtype))) && op->args[2] >= -128 && op->args[2] <= 255);
     else
         CPR_REQUIRE("gather", cpr_dtype_bytes(data->dtype) == cpr_dtype_bytes(out->dtype));
     CPR_REQUIRE("gather", out->rank == data->rank - 1 + indices->rank);
@@ -97,14 +83,11 @@ static cpr_status run_gather(const cpr_op *op)
     blocks b = {.op = op, .data = data, .indices = indices, .out = out, .axis = axis,
                 .count = cpr_elements(indices), .size = cpr_dtype_bytes(data->dtype), .out_size = cpr_dtype_bytes(out->dtype)};
     cpr_slab_copy(&b.slab, data, axis + 1, out, axis + indices->rank);
-    grid g;
+    cpr_conversion conversion;
     if (op->n_args == 3) {
-        const cpr_linear_ops *linear = CPR_PICK(cpr_linear);
-        const bool makes = data->dtype == CPR_F32;
-        cpr_core *convert = makes ? linear->quantize[out->dtype == CPR_S8] : linear->dequantize[data->dtype == CPR_S8];
-        g = (grid){convert, (float)cpr_arg_float(op, 1), (char)op->args[2]};
+        conversion = cpr_conversion_of(data->dtype, out->dtype, cpr_arg_float(op, 1), op->args[2]);
         b.slab.what.core = convert_row;
-        b.slab.what.context = &g;
+        b.slab.what.context = &conversion;
     }
     cpr_parallel(op->pool, total / b.slab.dims.total, WORK / b.slab.dims.total + 1, gather_blocks, &b);
     return CPR_OK;

@@ -2,7 +2,6 @@
 #include "gemm_s8/gemm_s8.h"
 
 #include "product/image.h"
-#include "quant/linear.h"
 
 cpr_product_kind cpr_s8_kind(int32_t store)
 {
@@ -133,10 +132,9 @@ static cpr_status run_gemm(const cpr_op *op)
     const cpr_product_kind kind = cpr_s8_kind(c->dtype);
     const cpr_after after = cpr_after_of(op, gemm_args(op), N_OPERANDS);
     cpr_block block = block_of(op, c, 0);
-    cpr_to_codes codes;
+    cpr_conversion codes;
     if (op->tensor[A]->dtype == CPR_F32) {
-        const cpr_linear_ops *linear = CPR_PICK(cpr_linear);
-        codes = (cpr_to_codes){linear->quantize[0], (float)cpr_arg_float(op, EPILOGUE_ARGS), (uint8_t)op->args[EPILOGUE_ARGS + 1]};
+        codes = cpr_conversion_of(CPR_F32, CPR_U8, cpr_arg_float(op, EPILOGUE_ARGS), op->args[EPILOGUE_ARGS + 1]);
         block.codes = &codes;
     }
     block.finish = cpr_after_is_any(&after) ? &after : NULL;

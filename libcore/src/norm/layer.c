@@ -153,7 +153,7 @@ static cpr_status check_layer_norm(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, op->n_args == (codes ? CODE_ZERO + 1 : CODE_SCALE) && (out || codes));
     if (!codes)
         return CPR_OK;
-    CPR_REQUIRE(name, (codes->dtype == CPR_U8 || codes->dtype == CPR_S8) && fits_result(codes, in, op->args[0]));
+    CPR_REQUIRE(name, cpr_is_code(codes->dtype) && fits_result(codes, in, op->args[0]));
     const int64_t least = codes->dtype == CPR_S8 ? -128 : 0;
     CPR_REQUIRE(name, op->args[CODE_ZERO] >= least && op->args[CODE_ZERO] <= least + 255);
     int64_t bytes = out ? 0 : sizeof(float);

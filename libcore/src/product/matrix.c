@@ -35,13 +35,10 @@ int64_t cpr_codes_bytes(int64_t k)
 static void make_codes(const job *j, int64_t batch, int64_t row, int64_t n, char *to)
 {
     const cpr_tensor *a = j->a;
-    const cpr_to_codes *codes = j->block->codes;
     const int64_t k = a->dim[2];
     for (int64_t i = row; i < row + n; i++, to += codes_step(k)) {
         const int64_t at = (batch + i / a->dim[1]) * a->stride[0] + i % a->dim[1] * a->stride[1];
-        char *data[] = {(char *)(uintptr_t)j->a_data + at * (int64_t)sizeof(float), (char *)(uintptr_t)&codes->scale,
-                        (char *)(uintptr_t)&codes->zero_point, to};
-        codes->quantize(NULL, k, data, 6);
+        cpr_convert(j->block->codes, k, j->a_data + at * (int64_t)sizeof(float), to);
     }
 }
 

@@ -21,19 +21,12 @@
 #define CPR_PRODUCT_H
 
 #include "product/after.h"
-#include "vector/walk.h"
+#include "quant/linear.h"
 
 enum { CPR_PANEL = 16, CPR_MAX_ROWS = 14, CPR_MAX_PANELS = 4 };
 
 /* Rows that one unit of work covers at most: their data stays in L2. */
 enum { CPR_ROW_CHUNK = 256 };
-
-/* How float32 rows of A become bytes. */
-typedef struct {
-    cpr_core *quantize; /* of quant/linear.h */
-    float scale;
-    uint8_t zero_point;
-} cpr_to_codes;
 
 typedef struct {
     int64_t taps, kc;
@@ -62,7 +55,7 @@ typedef struct {
     void *c;
     int64_t ldc;             /* elements between rows of C */
     int64_t n;               /* columns to write, at most 16 per panel */
-    const cpr_to_codes *codes;  /* matrices of int8: A is float32, and its rows become bytes in the scratch memory; or NULL */
+    const cpr_conversion *codes; /* matrices of int8: A is float32, and its rows become bytes in the scratch memory; or NULL */
     const cpr_after *finish; /* what cpr_product does to whole results; or NULL */
 } cpr_block;
 

@@ -24,6 +24,13 @@ static int32_t type_of(int32_t dtype)
     }
 }
 
+cpr_conversion cpr_conversion_of(int32_t from, int32_t to, double scale, int64_t zero_point)
+{
+    const cpr_linear_ops *ops = CPR_PICK(cpr_linear);
+    cpr_core *core = from == CPR_F32 ? ops->quantize[type_of(to)] : ops->dequantize[type_of(from)];
+    return (cpr_conversion){core, (float)scale, (char)zero_point};
+}
+
 /* Operands value, scale f32, zero_point? of `code`'s dtype, out. */
 static cpr_status check_linear(const char *name, const cpr_op *op, int32_t code)
 {
@@ -74,7 +81,7 @@ static cpr_status check_requantize(const cpr_op *op, int64_t *scratch_bytes)
     if (status)
         return status;
     const int32_t out = op->tensor[3]->dtype;
-    CPR_REQUIRE("requantize", op->tensor[0]->dtype == CPR_S32 && (out == CPR_U8 || out == CPR_S8));
+    CPR_REQUIRE("requantize", op->tensor[0]->dtype == CPR_S32 && cpr_is_code(out));
     return CPR_OK;
 }
 

@@ -11,11 +11,10 @@ enum { CHUNK = 512, MOST = 8, INPUTS = CPR_WALK_MAX - 1, WORDS = 6, BINARY = 64,
 typedef struct {
     cpr_unary_fn *unary;
     cpr_core *binary;   /* or */
-    cpr_core *linear;   /* with a scale and a zero point */
+    cpr_conversion linear; /* or, if it has a core */
     int32_t a, b;
     int32_t to;         /* the operand that it writes, or -1 */
-    float alpha, beta;  /* or scale */
-    char zero;          /* of one byte, signed or not */
+    float alpha, beta;
 } link;
 
 typedef struct {
@@ -45,11 +44,9 @@ static const float *spread(const source *s, int64_t part, float *spare)
 static bool apply(const link *l, const source *from, int64_t part, char *out, float *spare)
 {
     const source *a = from + l->a, *b = from + l->b;
-    if (l->linear) {
+    if (l->linear.core) {
         const bool one = a->scalar && l->to < 0;
-        char *data[] = {one ? a->data : (char *)(uintptr_t)spread(a, part, spare), (char *)(uintptr_t)&l->alpha,
-                        (char *)(uintptr_t)&l->zero, out};
-        l->linear(NULL, one ? 1 : part, data, 6);
+        cpr_convert(&l->linear, one ? 1 : part, one ? (const void *)a->data : spread(a, part, spare), out);
         return one;
     }
     if (l->unary) {
@@ -93,11 +90,6 @@ static bool is_source(int64_t s, int64_t inputs, int64_t links)
     return (s >= 0 && s < inputs) || (s >= INPUTS && s < INPUTS + links);
 }
 
-static bool is_byte(int32_t dtype)
-{
-    return dtype == CPR_U8 || dtype == CPR_S8;
-}
-
 /* Whether a result that is not the last can be written as the last is: element by element, densely. */
 static bool lies_as(const cpr_tensor *kept, const cpr_tensor *out)
 {
@@ -119,12 +111,12 @@ static bool is_link(const cpr_op *op, int32_t k, int32_t n, int64_t inputs)
     const int32_t from = words[1] >= 0 && words[1] < inputs ? op->tensor[words[1]]->dtype : CPR_F32;
     if (!is_source(words[1], inputs, k) || to != (k + 1 == n ? last : to < 0 ? -1 : inputs))
         return false;
-    if (to == last && (words[0] == QUANTIZE) != is_byte(op->tensor[last]->dtype))
+    if (to == last && (words[0] == QUANTIZE) != cpr_is_code(op->tensor[last]->dtype))
         return false;
     if (words[0] == QUANTIZE || words[0] == DEQUANTIZE) {
         const double zero = cpr_arg_float(op, k * WORDS + 4);
         const bool whole = zero >= -128 && zero <= 255 && zero == (double)(int32_t)zero;
-        return whole && (words[0] == QUANTIZE ? to == last && from == CPR_F32 : to < 0 && is_byte(from));
+        return whole && (words[0] == QUANTIZE ? to == last && from == CPR_F32 : to < 0 && cpr_is_code(from));
     }
     const bool unary = words[0] >= 0 && words[0] < CPR_UNARY_COUNT;
     if (from != CPR_F32 || !(unary || (words[0] >= BINARY && binary_of(words[0] - BINARY))))
@@ -152,7 +144,7 @@ static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, kept <= 1 && last - kept >= 1);
     CPR_REQUIRE(name, !kept || (op->tensor[last - 1]->dtype == CPR_F32 && lies_as(op->tensor[last - 1], op->tensor[last])));
     for (int32_t i = 0; i <= last; i++)
-        CPR_REQUIRE(name, op->tensor[i]->dtype == CPR_F32 || is_byte(op->tensor[i]->dtype));
+        CPR_REQUIRE(name, op->tensor[i]->dtype == CPR_F32 || cpr_is_code(op->tensor[i]->dtype));
     for (int32_t k = 0; k < n; k++)
         CPR_REQUIRE(name, is_link(op, k, n, last - kept));
     return CPR_OK;
@@ -169,7 +161,6 @@ static bool is_cheap(int64_t code)
 
 static cpr_status run(const cpr_op *op)
 {
-    const cpr_linear_ops *linear = CPR_PICK(cpr_linear);
     chain c = {.n = op->n_args / WORDS, .inputs = op->n_tensors - 1};
     bool cheap = true;
     for (int32_t i = 0; i < op->n_tensors; i++)
@@ -183,9 +174,9 @@ static cpr_status run(const cpr_op *op)
         l->to = (int32_t)words[5];
         if (words[0] >= QUANTIZE) {
             const bool makes = words[0] == QUANTIZE;
-            const bool is_signed = op->tensor[makes ? op->n_tensors - 1 : words[1]]->dtype == CPR_S8;
-            l->linear = (makes ? linear->quantize : linear->dequantize)[is_signed];
-            l->zero = (char)(int32_t)l->beta;
+            const int32_t from = makes ? CPR_F32 : op->tensor[words[1]]->dtype;
+            const int32_t to = makes ? op->tensor[op->n_tensors - 1]->dtype : CPR_F32;
+            l->linear = cpr_conversion_of(from, to, l->alpha, (int64_t)l->beta);
         } else if (words[0] >= BINARY) {
             l->binary = binary_of(words[0] - BINARY);
             l->b = (int32_t)words[2];

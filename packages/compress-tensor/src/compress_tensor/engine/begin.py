@@ -12,12 +12,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ..dtype import DType
-from .chains import grid_of
+from .chains import BYTES, grid_of
 from .steps import Record, Step, uses_of, views_of
 from .view import Buffer, Kind, View, collapse
 
 _EPILOGUE = 8  #: arguments of gemm_s8 before those of the grid
-_BYTES = (DType.UINT8, DType.INT8)
 _BACK = 4  #: how many steps back a conversion is looked for
 
 
@@ -94,7 +93,7 @@ def _product(first: Record, second: Record, uses: Counter[int]) -> Record | None
 def _codes_found(first: Record, second: Record, uses: Counter[int]) -> Record | None:
     grid, data = grid_of(first), second.operands[0]
     x, codes = first.operands[0], first.operands[-1]
-    if grid is None or data is None or x is None or codes is None or codes.dtype not in _BYTES:
+    if grid is None or data is None or x is None or codes is None or codes.dtype not in BYTES:
         return None
     floats = _shown(x, codes, data) if _passes(codes, data, second, uses) else None
     if floats is None or any(view.buffer is x.buffer for view in views_of(second)):
@@ -107,7 +106,7 @@ def _floats_found(first: Record, second: Record, uses: Counter[int]) -> Record |
     source, target = second.operands[0], second.operands[-1]
     if grid is None or codes is None or source is None or target is None:
         return None
-    if len(first.args) > 1 or codes.dtype not in _BYTES:
+    if len(first.args) > 1 or codes.dtype not in BYTES:
         return None
     floats = _shown(target, source, codes) if _passes(codes, source, second, uses) else None
     if floats is None or any(view.buffer is target.buffer for view in views_of(first)):
@@ -155,18 +154,16 @@ def _shown(other: View, as_it_was: View, wanted: View) -> View | None:
 
     Both ``as_it_was`` and ``wanted`` show the same elements of one buffer.
     """
-    if _steps(other) == _steps(as_it_was):  # laid out alike: whatever is seen of one is of both
+    if _dims(other) == _dims(as_it_was):  # laid out alike: whatever is seen of one is of both
         strides = wanted.strides
-    else:
-        seen = [
-            (n, step) for n, step in zip(as_it_was.shape, as_it_was.strides, strict=True) if n > 1
-        ]
-        steps = iter(step for n, step in zip(other.shape, other.strides, strict=True) if n > 1)
-        if seen != [(n, s) for n, s in zip(wanted.shape, wanted.strides, strict=True) if n > 1]:
-            return None
+    elif _dims(wanted) == _dims(as_it_was):
+        steps = iter(step for _, step in _dims(other))
         strides = tuple(next(steps) if n > 1 else 0 for n in wanted.shape)
+    else:
+        return None
     return View(other.buffer, other.offset, other.dtype, wanted.shape, strides)
 
 
-def _steps(view: View) -> list[int]:
-    return [step for n, step in zip(view.shape, view.strides, strict=True) if n > 1]
+def _dims(view: View) -> list[tuple[int, int]]:
+    """Return size and stride of the dimensions of more than one element."""
+    return [(n, step) for n, step in zip(view.shape, view.strides, strict=True) if n > 1]

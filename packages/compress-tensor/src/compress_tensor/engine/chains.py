@@ -20,7 +20,7 @@ from .view import Buffer, Kind, View, collapse
 _INPUTS, _LINKS = 4, 8
 _BINARY = 64  #: added to a function of two
 _LINEAR = {"quantize_linear": 128, "dequantize_linear": 129}
-_BYTES = (DType.UINT8, DType.INT8)
+BYTES = (DType.UINT8, DType.INT8)
 _COMPARISON = 10  #: functions of two from here on give no float32
 
 Place = tuple[int, int, tuple[int, ...], tuple[int, ...]]
@@ -70,7 +70,7 @@ def _numbers(record: Record) -> list[float] | None:
         return None
     if record.kernel in _LINEAR:
         codes = record.wide[-1 if record.kernel == "quantize_linear" else 0]
-        grid = grid_of(record) if codes.dtype in _BYTES else None
+        grid = grid_of(record) if codes.dtype in BYTES else None
         return None if grid is None else [*grid]
     if record.kernel == "binary" and int(record.args[0]) >= _COMPARISON:
         return None
@@ -120,7 +120,7 @@ class _Chain:
     def add(self, record: Record) -> bool:
         """Append a record if it fits."""
         numbers = _numbers(record)
-        if numbers is None or (self.records and self.records[-1].wide[-1].dtype in _BYTES):
+        if numbers is None or (self.records and self.records[-1].wide[-1].dtype in BYTES):
             return False
         linear = _LINEAR.get(record.kernel)
         given, out = record.wide[:1] if linear else record.wide[:-1], record.wide[-1]
