@@ -25,8 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CPR_ABI_MAJOR 2
-#define CPR_ABI_MINOR 1
+#define CPR_ABI_MAJOR 3
+#define CPR_ABI_MINOR 0
 
 #define CPR_TENSOR_WORDS 20
 #define CPR_MAX_RANK 8
@@ -96,13 +96,26 @@ typedef int32_t cpr_poll(void);
 CPR_API cpr_status cpr_program_run(const void *program, int32_t n_bases, void *const *bases,
                                    void *pool, cpr_poll *poll, int64_t *nanoseconds);
 
-/* As cpr_program_run, count times: run k has base i at bases[i] + k * steps[i] (bytes; steps[0] counts
- * for nothing).  Each thread of the pool does whole runs, with an arena of its own: base 0 holds
+/* What cpr_run_job is given; it stays as it is, so a caller that runs again fills it once.  NULL steps:
+ * one run.  Else count runs: run k has base i at bases[i] + k * steps[i] (bytes; steps[0] counts for
+ * nothing).  Each thread of the pool does whole runs, with an arena of its own: base 0 holds
  * cpr_program_arena_bytes(program, 1) bytes for each, and no fewer than for all threads in one run.
  * The count % threads runs that are left over then come one after the other, with all threads.  When
- * one fails, the others end too, and its status is returned. */
-CPR_API cpr_status cpr_program_repeat(const void *program, int32_t n_bases, void *const *bases,
-                                      const int64_t *steps, int64_t count, void *pool, cpr_poll *poll);
+ * one fails, the others end too, and its status is returned.  poll is called on poll_thread alone (an
+ * id of pthread_self; 0: on any).  Jobs with the same owner, a word that is 0 before the first of them,
+ * wait for each other, but for those that a poll begins. */
+typedef struct {
+    const void *program;
+    void *const *bases;
+    int64_t n_bases;
+    void *pool;
+    cpr_poll *poll;
+    uint64_t poll_thread;
+    uint64_t *owner;
+    const int64_t *steps;
+    int64_t count;
+} cpr_job;
+CPR_API cpr_status cpr_run_job(const cpr_job *job);
 CPR_API cpr_status cpr_program_destroy(void *program);
 
 /* Do nothing but multiply and add `rounds` times, in the way of the instruction set in use, on

@@ -58,7 +58,8 @@ static bool same_rows(rng *r, const void *program, void *pool, int64_t threads)
     char *arena = aligned_alloc(64, (size_t)(one * threads > all ? one * threads : all));
     void *bases[] = {arena, table, indices, out};
     const int64_t steps[] = {0, 0, ROWS * 8, ROWS * WIDTH * 4};
-    const cpr_status status = cpr_program_repeat(program, 4, bases, steps, count, pool, NULL);
+    cpr_job job = {.program = program, .bases = bases, .n_bases = 4, .pool = pool, .steps = steps, .count = count};
+    const cpr_status status = cpr_run_job(&job);
     bool good = (status != CPR_OK) == (spoilt >= 0);
     for (int64_t i = 0; good && spoilt < 0 && i < count * ROWS; i++) {
         const int64_t row = indices[i] < 0 ? indices[i] + TABLE : indices[i];
@@ -66,9 +67,11 @@ static bool same_rows(rng *r, const void *program, void *pool, int64_t threads)
     }
     for (int64_t i = count * ROWS * WIDTH; good && i < (MOST_RUNS + 1) * ROWS * WIDTH; i++)
         good = out[i] == 0;
-    good = good && cpr_program_repeat(program, 3, bases, steps, count, pool, NULL) == CPR_ERR_ARGUMENT;
-    good = good && cpr_program_repeat(program, 4, bases, NULL, count, pool, NULL) == CPR_ERR_ARGUMENT;
-    good = good && cpr_program_repeat(program, 4, bases, steps, -1, pool, NULL) == CPR_ERR_ARGUMENT;
+    job.count = -1;
+    good = good && cpr_run_job(&job) == CPR_ERR_ARGUMENT;
+    job.count = count;
+    job.n_bases = 3;
+    good = good && cpr_run_job(&job) == CPR_ERR_ARGUMENT && cpr_run_job(NULL) == CPR_ERR_ARGUMENT;
     free(arena);
     return good;
 }

@@ -1,4 +1,6 @@
 /* run.c - run a checked program: once, or over and over along arrays, several runs at a time. */
+#define _POSIX_C_SOURCE 200809L
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
@@ -120,24 +122,57 @@ cpr_status cpr_program_run(const void *handle, int32_t n_bases, void *const *bas
     return run_records(&one);
 }
 
-cpr_status cpr_program_repeat(const void *handle, int32_t n_bases, void *const *bases, const int64_t *steps,
-                              int64_t count, void *pool, cpr_poll *poll)
+/* `count` runs along arrays: as many at a time as there are threads, then what is left over. */
+static cpr_status repeat(run *shared, int64_t count)
 {
-    const cpr_program *p = handle;
-    CPR_REQUIRE("cpr_program_repeat", p && bases && n_bases == p->n_bases && steps && count >= 0);
+    cpr_pool *pool = shared->pool;
     const int64_t threads = cpr_pool_threads(pool);
-    run shared = {.program = p, .bases = bases, .steps = steps, .arena = bases[0], .poll = poll};
-    shared.asked = poll ? now(CLOCK_MONOTONIC_COARSE) : 0;
-    crowd all = {.run = shared, .count = threads > 1 ? count - count % threads : 0};
+    crowd all = {.run = *shared, .count = threads > 1 ? count - count % threads : 0};
+    all.run.pool = NULL;
     if (all.count)
         cpr_parallel(pool, threads, 1, run_some, &all);
     if (all.status)
         return cpr_fail(all.status, "%s", all.message);
-    shared.pool = pool;
-    for (shared.index = all.count; shared.index < count; shared.index++) {
-        const cpr_status status = run_records(&shared);
+    for (shared->index = all.count; shared->index < count; shared->index++) {
+        const cpr_status status = run_records(shared);
         if (status)
             return status;
     }
     return CPR_OK;
+}
+
+enum { NAP = 20 * 1000 /* nanoseconds */ };
+
+/* Wait until nobody owns the word, and own it.  False: this thread does already, further up. */
+static cpr_status own(run *r, _Atomic uint64_t *owner, uint64_t self, bool *mine)
+{
+    for (uint64_t found = 0; !atomic_compare_exchange_strong(owner, &found, self); found = 0) {
+        *mine = found != self;
+        if (!*mine)
+            return CPR_OK;
+        if (cancelled(r))
+            return cpr_fail(CPR_ERR_CANCELLED, "the run was cancelled");
+        nanosleep(&(struct timespec){.tv_nsec = NAP}, NULL);
+    }
+    return CPR_OK;
+}
+
+cpr_status cpr_run_job(const cpr_job *job)
+{
+    CPR_REQUIRE("cpr_run_job", job && job->program && job->bases && job->count >= 0);
+    CPR_REQUIRE("cpr_run_job", job->n_bases == ((const cpr_program *)job->program)->n_bases);
+    const uint64_t self = (uint64_t)pthread_self();
+    const bool polls = job->poll && (!job->poll_thread || job->poll_thread == self);
+    run one = {.program = job->program, .bases = job->bases, .steps = job->steps, .arena = job->bases[0], .pool = job->pool};
+    one.poll = polls ? job->poll : NULL;
+    one.asked = polls ? now(CLOCK_MONOTONIC_COARSE) : 0;
+    _Atomic uint64_t *owner = (_Atomic uint64_t *)job->owner;
+    bool mine = owner != NULL;
+    cpr_status status = mine ? own(&one, owner, self, &mine) : CPR_OK;
+    if (status)
+        return status;
+    status = job->steps ? repeat(&one, job->count) : run_records(&one);
+    if (mine)
+        atomic_store(owner, 0);
+    return status;
 }

@@ -74,7 +74,7 @@ class Ours:
 
     def bound(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
         """Return a call that computes all outputs into the same memory every time."""
-        return self.session.bind(feeds)
+        return self.session.bind(feeds).run
 
 
 class OnnxRuntime:

@@ -10,11 +10,81 @@ import numpy as np
 
 from ..errors import CancelledError
 from ..native.call import MAX_RANK, TENSOR_WORDS, address, arg_words
-from ..native.library import Pool, core, opcode
+from ..graph.graph import Array
+from ..native.library import Pool, core, failure, opcode, unchecked
+from ..native.signatures import Job as _Words
 from .memory import assign_offsets
 from .steps import Record
 from .view import Buffer, Kind, View
 from .watch import Stop, cancelled, watch
+
+#: of the arena and the bases
+Addresses = ctypes.Array[ctypes.c_int64]
+
+
+class Job:
+    """What libcore is told of a run, kept so that it can be done again without telling.
+
+    Args:
+        program: what to run.
+        addresses: of the arena and the bases; the arena's may change between runs.
+        pool: the threads that run it.
+        steps: of `Repeated`; None: once.
+        count: how many runs.
+
+    Attributes:
+        start: called with ``at`` it runs, and returns a status for `failed`.
+    """
+
+    __slots__ = ("_kept", "_words", "at", "start")
+
+    def __init__(
+        self,
+        program: Program,
+        addresses: Addresses,
+        pool: Pool | None,
+        steps: Array | None = None,
+        count: int = 1,
+    ) -> None:
+        self._words = _Words(
+            program=program.handle,
+            bases=ctypes.addressof(addresses),
+            n_bases=program.n_bases,
+            pool=pool.handle if pool else None,
+            steps=None if steps is None else steps.ctypes.data,
+            count=count,
+        )
+        self._kept: list[object] = [program, addresses, pool, steps]
+        self.at = ctypes.addressof(self._words)
+        self.start = program.run_job
+        self.watch(None)
+
+    def watch(self, stop: Stop | None) -> None:
+        """Have this thread's next run end when ``stop`` is set, or by Ctrl-C alone."""
+        self._words.poll, self._words.poll_thread = watch(stop)
+
+    def share(self, owner: ctypes.c_uint64) -> None:
+        """Wait for jobs that share this word, which is 0 before the first of them, and them for this one."""
+        self._words.owner = ctypes.addressof(owner)
+        self._kept.append(owner)
+
+    def run(self, stop: Stop | None = None) -> None:
+        """Run.
+
+        Raises:
+            CancelledError: if ``stop`` was set on the way.
+        """
+        if stop is not None:
+            self.watch(stop)
+        status = self.start(self.at)
+        if status:
+            raise failed(status)
+
+
+def failed(status: int) -> BaseException:
+    """Return what to raise after a run of this thread that ended with ``status``."""
+    error = failure(status)
+    return cancelled(error) if isinstance(error, CancelledError) else error
 
 
 class Program:
@@ -37,7 +107,7 @@ class Program:
         self.handle = ctypes.c_void_p()
         self.records = tuple(records)
         self.n_bases = len(bases) + 1
-        self._run = core().cpr_program_run
+        self.run_job = unchecked("cpr_run_job")
         base_of = {id(buffer): n + 1 for n, buffer in enumerate(bases)}
         rows: list[list[int]] = []
         index: dict[tuple[object, ...], int] = {}
@@ -67,21 +137,11 @@ class Program:
         core().cpr_program_arena_bytes(self.handle, threads, ctypes.byref(found))
         return found.value
 
-    def run(
-        self, addresses: ctypes.Array[ctypes.c_int64], pool: Pool | None, stop: Stop | None = None
-    ) -> None:
-        """Run every record; ``addresses`` are those of the arena and the bases.
+    def job(self, addresses: Addresses, pool: Pool | None) -> Job:
+        """Return a run of every record; ``addresses`` are those of the arena and the bases."""
+        return Job(self, addresses, pool)
 
-        Raises:
-            CancelledError: if ``stop`` was set on the way.
-        """
-        handle = pool.handle if pool else None
-        try:
-            self._run(self.handle, self.n_bases, addresses, handle, watch(stop), None)
-        except CancelledError as error:
-            raise cancelled(error) from None
-
-    def profile(self, addresses: ctypes.Array[ctypes.c_int64], pool: Pool | None) -> list[int]:
+    def profile(self, addresses: Addresses, pool: Pool | None) -> list[int]:
         """Run and return the nanoseconds of each record."""
         times = np.zeros(max(len(self.records), 1), np.int64)
         core().cpr_program_run(
@@ -115,24 +175,12 @@ class Repeated:
         self.count = count
         self.records = tuple(replace(record, runs=count) for record in program.records)
         self._steps = np.array([0, *steps], np.int64)
-        self._run = core().cpr_program_repeat
 
-    def run(
-        self, addresses: ctypes.Array[ctypes.c_int64], pool: Pool | None, stop: Stop | None = None
-    ) -> None:
-        """Do all runs; the arena holds that of a run with one thread for each thread.
+    def job(self, addresses: Addresses, pool: Pool | None) -> Job:
+        """Return all runs; the arena holds that of a run with one thread for each thread."""
+        return Job(self.program, addresses, pool, self._steps, self.count)
 
-        Raises:
-            CancelledError: if ``stop`` was set on the way.
-        """
-        program = self.program
-        given = (program.handle, program.n_bases, addresses, self._steps.ctypes.data, self.count)
-        try:
-            self._run(*given, pool.handle if pool else None, watch(stop))
-        except CancelledError as error:
-            raise cancelled(error) from None
-
-    def profile(self, addresses: ctypes.Array[ctypes.c_int64], pool: Pool | None) -> list[int]:
+    def profile(self, addresses: Addresses, pool: Pool | None) -> list[int]:
         """Return the nanoseconds of each record: those of the first run, as if all took as long."""
         taken = self.program.profile(addresses, None)
         threads = pool.threads if pool else 1

@@ -195,7 +195,7 @@ class Plan:
                 if isinstance(step, HostCall):
                     run.host(step)
                 else:
-                    step.run(run.addresses, pool, stop)
+                    step.job(run.addresses, pool).run(stop)
             if self._direct is not None and not run.found:
                 return {name: run.arrays[slot] for name, slot in self._direct}  # type: ignore[misc]
             return {name: run.output(name) for name in self.outputs}

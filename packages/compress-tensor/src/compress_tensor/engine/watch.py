@@ -7,6 +7,8 @@ import threading
 from collections.abc import Generator
 from typing import Protocol
 
+from ..forks import renew_after_fork
+
 
 class Stop(Protocol):
     """Something that other threads set when a run shall end, a `threading.Event` for instance."""
@@ -15,8 +17,8 @@ class Stop(Protocol):
         """Whether the run shall end."""
 
 
-class _Watch(threading.local):
-    """The answers for the runs of one thread."""
+class _Watch:
+    """Answers for runs, one at a time."""
 
     def __init__(self) -> None:
         self.stop: Stop | None = None
@@ -24,7 +26,7 @@ class _Watch(threading.local):
         answers = self._answers()
         next(answers)
         self._poll = ctypes.CFUNCTYPE(ctypes.c_int32)(answers.__next__)
-        self.address = ctypes.cast(self._poll, ctypes.c_void_p)
+        self.address: int = ctypes.cast(self._poll, ctypes.c_void_p).value or 0
 
     def _answers(self) -> Generator[int, None, None]:
         """Yield 1 where the run shall end.
@@ -43,22 +45,46 @@ class _Watch(threading.local):
                 self.raised, answer = error, 1
 
 
-_WATCH = _Watch()
+class _Unwatched:
+    """The main thread and the answers for its runs that nobody may stop but Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.watch = _Watch()
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Know the main thread, which in a child is the one that forked."""
+        self.thread = threading.main_thread().ident or 0
 
 
-def watch(stop: Stop | None) -> ctypes.c_void_p | None:
-    """Return the address of what a run of this thread polls.
+class _Watched(threading.local):
+    """The answers for a thread's runs that may be stopped."""
 
-    None where nothing is to be watched: signals come to the main thread only, and a poll waits for
-    the interpreter.
+    def __init__(self) -> None:
+        self.watch = _Watch()
+
+
+_UNWATCHED, _WATCHED = _Unwatched(), _Watched()
+
+
+def watch(stop: Stop | None) -> tuple[int, int]:
+    """Return the address of what a run polls, and the only thread that may (0: whichever runs).
+
+    Without ``stop`` that is the main thread, the only one that signals come to: a poll waits for the
+    interpreter.
     """
-    if stop is None and threading.get_ident() != threading.main_thread().ident:
-        return None
-    _WATCH.stop = stop
-    return _WATCH.address
+    if stop is None:
+        return _UNWATCHED.watch.address, _UNWATCHED.thread
+    _WATCHED.watch.stop = stop
+    return _WATCHED.watch.address, 0
 
 
 def cancelled(error: BaseException) -> BaseException:
     """Return what a signal handler raised during the run that ended with ``error``, if one did."""
-    raised, _WATCH.raised = _WATCH.raised, None
-    return raised or error
+    main = threading.get_ident() == _UNWATCHED.thread
+    for each in (_WATCHED.watch, _UNWATCHED.watch) if main else (_WATCHED.watch,):
+        raised, each.raised = each.raised, None
+        if raised is not None:
+            return raised
+    return error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import (
@@ -56,8 +57,7 @@ def load(path: Path) -> ctypes.CDLL:
 
     def check(status: int, function: object, arguments: tuple[object, ...]) -> None:
         if status:
-            error = _ERRORS.get(status, NativeError)
-            raise error(library.cpr_last_error().decode(errors="replace"))
+            raise _error(library, status)
 
     for name, argtypes in SIGNATURES.items():
         function = getattr(library, name)
@@ -65,6 +65,11 @@ def load(path: Path) -> ctypes.CDLL:
         function.restype = ctypes.c_int32
         function.errcheck = check
     return library
+
+
+def _error(library: ctypes.CDLL, status: int) -> NativeError:
+    kind = _ERRORS.get(status, NativeError)
+    return kind(library.cpr_last_error().decode(errors="replace"))
 
 
 def _check_abi(library: ctypes.CDLL, path: Path) -> None:
@@ -93,6 +98,17 @@ def core() -> ctypes.CDLL:
     """Return the library, loaded at the first call."""
     with _LOCK:
         return _loaded()
+
+
+def unchecked(name: str) -> Callable[..., int]:
+    """Return a function that returns its status as it is, for `failure`: a check costs 150 ns."""
+    prototype = ctypes.CFUNCTYPE(ctypes.c_int32, *SIGNATURES[name])
+    return prototype((name, core()))
+
+
+def failure(status: int) -> NativeError:
+    """Return what a status other than 0, of this thread's last call, stands for."""
+    return _error(core(), status)
 
 
 def isa() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-ABI = (2, 1)  #: the compress_core.h this table was written against
+ABI = (3, 0)  #: the compress_core.h this table was written against
 
 I32 = ctypes.c_int32
 I64 = ctypes.c_int64
@@ -13,6 +13,23 @@ I64 = ctypes.c_int64
 Address = ctypes.c_void_p
 Words = ctypes.c_void_p  #: address of int64 words
 Handle = ctypes.c_void_p
+
+
+class Job(ctypes.Structure):
+    """`cpr_job`: what a run is given."""
+
+    _fields_ = (
+        ("program", Handle),
+        ("bases", Address),
+        ("n_bases", I64),
+        ("pool", Handle),
+        ("poll", Address),
+        ("poll_thread", ctypes.c_uint64),
+        ("owner", Address),
+        ("steps", Words),
+        ("count", I64),
+    )
+
 
 #: name -> argument types.  Each function returns a cpr_status, checked by the loader.
 SIGNATURES: dict[str, tuple[Any, ...]] = {
@@ -26,7 +43,7 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cpr_program_create": (I32, Words, I64, Words, I32, Words, ctypes.POINTER(Handle)),
     "cpr_program_arena_bytes": (Handle, I32, ctypes.POINTER(I64)),
     "cpr_program_run": (Handle, I32, Address, Handle, Address, Words),
-    "cpr_program_repeat": (Handle, I32, Address, Words, I64, Handle, Address),
+    "cpr_run_job": (Address,),
     "cpr_program_destroy": (Handle,),
     "cpr_peak": (I32, I64, ctypes.POINTER(I64)),
 }
