@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include "gemm_bf16/gemm_bf16.h"
+#include "product/tiles.h"
 #include "vector/ymm.h"
 
 #define EACH_ROW _Pragma("GCC unroll 4") for (int i = 0; i < MR; i++)
@@ -72,8 +73,9 @@ static inline __attribute__((always_inline)) __m256 first(const cpr_block *p, in
     return _mm256_maskload_ps((const float *)p->c + i * p->ldc + 8 * j, cpr_lanes(p->n - 8 * j));
 }
 
-static inline __attribute__((always_inline)) void tile(const int MR, const cpr_block *p)
+static inline __attribute__((always_inline)) void tile(const int MR, const int panels, const cpr_block *p)
 {
+    (void)panels; /* one */
     __m256 acc[4][2];
     const int64_t taps = p->taps, kc = p->kc;
     EACH_ROW EACH_HALF acc[i][j] = first(p, i, j);
@@ -97,11 +99,9 @@ static inline __attribute__((always_inline)) void tile(const int MR, const cpr_b
         EACH_ROW store(p, i, j, acc[i][j]);
 }
 
-#define TILE(rows) \
-    static void tile_##rows##x1(const cpr_block *p) { tile(rows, p); }
-TILE(1) TILE(2) TILE(3) TILE(4)
+FOUR(1)
 
 const cpr_tiles cpr_bf16_tiles_avx2 = {
     .max_rows = {0, 4},
-    .tile = {[1] = {NULL, tile_1x1, tile_2x1, tile_3x1, tile_4x1}},
+    .tile = {[1] = {NULL, NAMES4(1)}},
 };

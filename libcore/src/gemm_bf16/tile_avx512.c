@@ -36,9 +36,9 @@ static inline __attribute__((always_inline)) __m512i joined(__m512 x, __m512 y)
 
 #include "gemm_bf16/tile_loops.h"
 
-SIX(1) TILE(7, 1) TILE(8, 1)
+EIGHT(1)
 
 const cpr_tiles cpr_bf16_tiles_avx512 = {
     .max_rows = {0, 8},
-    .tile = {[1] = {NULL, NAMES6(1), tile_7x1, tile_8x1}},
+    .tile = {[1] = {NULL, NAMES8(1)}},
 };

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "gemm_bf16/gemm_bf16.h"
+#include "product/tiles.h"
 #include "vector/brain.h"
 
 static float flushed(float x)
@@ -28,8 +29,9 @@ static float sum_of(const cpr_block *p, int m, int i, int64_t j, float sum)
     return flushed(sum);
 }
 
-static void tile_rows(int m, const cpr_block *p)
+static void tile(const int m, const int panels, const cpr_block *p)
 {
+    (void)panels; /* one */
     for (int i = 0; i < m; i++)
         for (int64_t j = 0; j < p->n; j++) {
             const int64_t at = i * p->ldc + j, r = i * p->ldr + j;
@@ -54,12 +56,9 @@ static void tile_rows(int m, const cpr_block *p)
         }
 }
 
-static void tile_1x1(const cpr_block *p) { tile_rows(1, p); }
-static void tile_2x1(const cpr_block *p) { tile_rows(2, p); }
-static void tile_3x1(const cpr_block *p) { tile_rows(3, p); }
-static void tile_4x1(const cpr_block *p) { tile_rows(4, p); }
+FOUR(1)
 
 const cpr_tiles cpr_bf16_tiles_scalar = {
     .max_rows = {0, 4},
-    .tile = {[1] = {NULL, tile_1x1, tile_2x1, tile_3x1, tile_4x1}},
+    .tile = {[1] = {NULL, NAMES4(1)}},
 };

@@ -40,12 +40,24 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         const __m512 start = p->start ? _mm512_loadu_ps((const float *)p->start + 16 * j) : _mm512_setzero_ps();
         EACH_ROW acc[i][j] = start;
     }
-    if (p->resume)
-        EACH_PANEL EACH_ROW acc[i][j] = _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), (const float *)p->c + i * p->ldc + 16 * j);
+    if (__builtin_expect(p->resume, 0)) {
+        const float *c = p->c;
+        const int64_t ldc = cpr_here(p->ldc);
+        EACH_ROW {
+            EACH_PANEL acc[i][j] = _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), c + 16 * j);
+            c += ldc;
+        }
+    }
 
     const bool added = p->residual && !p->more;
-    if (added) /* it comes from far away: fetched while the sums are made */
-        EACH_PANEL EACH_ROW _mm_prefetch((const char *)((const float *)p->residual + i * p->ldr + 16 * j), _MM_HINT_T0);
+    if (added) { /* it comes from far away: fetched while the sums are made */
+        const float *residual = p->residual;
+        const int64_t ldr = cpr_here(p->ldr);
+        EACH_ROW {
+            EACH_PANEL _mm_prefetch((const char *)(residual + 16 * j), _MM_HINT_T0);
+            residual += ldr;
+        }
+    }
 
     const float *b = p->b;
     const char *ahead = p->ahead;
@@ -73,19 +85,34 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
 
     if (p->zeros && !p->more)
         EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_setzero_ps());
+    const bool whole = p->n >= 16 * NP;
     /* All of the residual before the first store: no load waits for a store that it might alias. */
-    if (added)
-        EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(
-            acc[i][j], _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), (const float *)p->residual + i * p->ldr + 16 * j));
-    const __m512 low = _mm512_set1_ps(p->low), high = _mm512_set1_ps(p->high);
-    EACH_PANEL {
-        const __mmask16 columns = mask_of(p->n - 16 * j);
+    if (added) {
+        const float *residual = p->residual;
+        const int64_t ldr = cpr_here(p->ldr);
         EACH_ROW {
-            __m512 c = acc[i][j];
-            if (!p->more)
-                c = _mm512_min_ps(high, _mm512_max_ps(low, c)); /* NaN passes: second operand */
-            _mm512_mask_storeu_ps((float *)p->c + i * p->ldc + 16 * j, columns, c);
+            EACH_PANEL {
+                const float *r = residual + 16 * j;
+                const __m512 more = whole ? _mm512_loadu_ps(r) : _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), r);
+                acc[i][j] = _mm512_add_ps(acc[i][j], more);
+            }
+            residual += ldr;
         }
+    }
+    if (!p->more && (p->low > -__builtin_inff() || p->high < __builtin_inff())) {
+        const __m512 low = _mm512_set1_ps(p->low), high = _mm512_set1_ps(p->high);
+        EACH_PANEL EACH_ROW acc[i][j] = _mm512_min_ps(high, _mm512_max_ps(low, acc[i][j])); /* NaN passes: second operand */
+    }
+    float *c = p->c;
+    const int64_t ldc = cpr_here(p->ldc);
+    EACH_ROW {
+        EACH_PANEL {
+            if (whole)
+                _mm512_storeu_ps(c + 16 * j, acc[i][j]);
+            else
+                _mm512_mask_storeu_ps(c + 16 * j, mask_of(p->n - 16 * j), acc[i][j]);
+        }
+        c += ldc;
     }
 }
 

@@ -2,9 +2,11 @@
 #include <math.h>
 
 #include "gemm_f32/gemm_f32.h"
+#include "product/tiles.h"
 
-static void tile_rows(int m, const cpr_block *p)
+static void tile(const int m, const int panels, const cpr_block *p)
 {
+    (void)panels; /* one */
     for (int i = 0; i < m; i++)
         for (int64_t j = 0; j < p->n; j++) {
             float c = p->start ? ((const float *)p->start)[j] : 0.0f;
@@ -30,12 +32,9 @@ static void tile_rows(int m, const cpr_block *p)
         }
 }
 
-static void tile_1x1(const cpr_block *p) { tile_rows(1, p); }
-static void tile_2x1(const cpr_block *p) { tile_rows(2, p); }
-static void tile_3x1(const cpr_block *p) { tile_rows(3, p); }
-static void tile_4x1(const cpr_block *p) { tile_rows(4, p); }
+FOUR(1)
 
 const cpr_tiles cpr_f32_tiles_scalar = {
     .max_rows = {0, 4},
-    .tile = {[1] = {NULL, tile_1x1, tile_2x1, tile_3x1, tile_4x1}},
+    .tile = {[1] = {NULL, NAMES4(1)}},
 };

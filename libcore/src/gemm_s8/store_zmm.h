@@ -2,42 +2,88 @@
 #include <immintrin.h>
 
 #include "gemm_s8/gemm_s8.h"
+#include "product/tiles.h"
 
 #define EACH_ROW _Pragma("GCC unroll 14") for (int i = 0; i < MR; i++)
 #define EACH_PANEL _Pragma("GCC unroll 4") for (int j = 0; j < NP; j++)
 
-/* Sums, or floats, as they are. */
-static inline __attribute__((always_inline)) void store(const cpr_block *p, int i, int j, __m512i sum)
+/* The columns that exist of a panel, `left` of the block's being left from its first on. */
+static inline __attribute__((always_inline)) __mmask16 mask_of(int64_t left)
 {
-    const int64_t left = p->n - 16 * j, at = i * p->ldc + 16 * j;
-    const __mmask16 columns = left >= 16 ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
-    if (!p->scale) {
-        _mm512_mask_storeu_epi32((int32_t *)p->c + at, columns, sum);
-        return;
-    }
-    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(p->scale + 16 * j));
-    if (p->residual)
-        value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(columns, (const float *)p->residual + i * p->ldr + 16 * j));
-    value = _mm512_min_ps(_mm512_set1_ps(p->high), _mm512_max_ps(_mm512_set1_ps(p->low), value));
-    _mm512_mask_storeu_ps((float *)p->c + at, columns, value);
+    return left >= 16 ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
 }
 
-/* What becomes a code: not above `high`, so that its conversion does not overflow. */
-static inline __attribute__((always_inline)) __m512i rounded(const cpr_block *p, bool residual, int i, int j, __m512i sum)
+static inline __attribute__((always_inline)) __m512 scaled(const cpr_block *p, int j, __m512i sum)
 {
-    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(p->scale + 16 * j));
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(p->scale + 16 * j));
+}
+
+/* All sums, or floats, as they are. */
+static inline __attribute__((always_inline)) void store_words(const int MR, const int NP, const cpr_block *p,
+                                                              __m512i acc[14][4])
+{
+    const bool whole = p->n >= 16 * NP;
+    if (p->scale) {
+        const float *residual = p->residual;
+        const int64_t ldr = cpr_here(p->ldr);
+        const __m512 low = _mm512_set1_ps(p->low), high = _mm512_set1_ps(p->high);
+        EACH_ROW {
+            EACH_PANEL {
+                __m512 value = scaled(p, j, acc[i][j]);
+                if (residual)
+                    value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), residual + 16 * j));
+                acc[i][j] = _mm512_castps_si512(_mm512_min_ps(high, _mm512_max_ps(low, value)));
+            }
+            residual = residual ? residual + ldr : NULL;
+        }
+    }
+    int32_t *c = p->c;
+    const int64_t ldc = cpr_here(p->ldc);
+    EACH_ROW {
+        EACH_PANEL {
+            if (whole)
+                _mm512_storeu_si512(c + 16 * j, acc[i][j]);
+            else
+                _mm512_mask_storeu_epi32(c + 16 * j, mask_of(p->n - 16 * j), acc[i][j]);
+        }
+        c += ldc;
+    }
+}
+
+/* Whether the codes of a tile can be clipped by saturation alone: the bounds are those of the type, and
+ * nothing is so large that it cannot be converted to an int32. */
+static inline __attribute__((always_inline)) bool saturates(const int NP, const cpr_block *p)
+{
+    const bool is_signed = p->store == CPR_S8;
+    const long least = is_signed ? -128 : 0, most = is_signed ? 127 : 255;
+    if (__builtin_lrintf(p->low) + p->zero_point > least || __builtin_lrintf(p->high) + p->zero_point < most)
+        return false;
+    const float large = 1 << 20, width = 1 << 10; /* below 2^31 with the other half of the sum */
+    if (p->residual)
+        return __builtin_fabsf(p->inner_low) <= width && __builtin_fabsf(p->inner_high) <= width &&
+               __builtin_fabsf(p->inner_scale) <= large && __builtin_fabsf(p->residual_scale) <= large;
+    bool small = true;
+    EACH_PANEL {
+        const __m512 size = _mm512_abs_ps(_mm512_loadu_ps(p->scale + 16 * j));
+        small &= _mm512_cmp_ps_mask(size, _mm512_set1_ps(1.0f), _CMP_LT_OQ) == 0xffff;
+    }
+    return small;
+}
+
+/* What becomes a code: not above `high`, so that its conversion does not overflow, or `free` of bounds. */
+static inline __attribute__((always_inline)) __m512i rounded(const cpr_block *p, const uint8_t *residual, bool free, int j,
+                                                             __m512i sum)
+{
+    __m512 value = scaled(p, j, sum);
     if (residual) {
-        const int64_t left = p->n - 16 * j;
-        const __mmask16 columns = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-        const uint8_t *from = (const uint8_t *)p->residual + i * p->ldr + 16 * j;
-        const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(columns, from));
+        const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask_of(p->n - 16 * j), residual + 16 * j));
         const __m512 r = _mm512_cvtepi32_ps(_mm512_sub_epi32(code, _mm512_set1_epi32(p->residual_zero)));
         value = _mm512_min_ps(_mm512_set1_ps(p->inner_high), _mm512_max_ps(_mm512_set1_ps(p->inner_low), value));
         value = _mm512_roundscale_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
         value = _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(p->inner_scale)),
                               _mm512_mul_ps(r, _mm512_set1_ps(p->residual_scale)));
     }
-    return _mm512_cvtps_epi32(_mm512_min_ps(_mm512_set1_ps(p->high), value));
+    return _mm512_cvtps_epi32(free ? value : _mm512_min_ps(_mm512_set1_ps(p->high), value));
 }
 
 /* Store 16, 32 or 64 codes.  Masked stores of bytes take many cycles, so only where it must be. */
@@ -67,11 +113,17 @@ static inline __attribute__((always_inline)) uint64_t columns_of(const cpr_block
     return p->n >= 16 * panels ? ~0ull >> (64 - 16 * panels) : (1ull << p->n) - 1;
 }
 
-/* Store all codes of a tile, four registers at a time: 4 rows x 1, 2 x 2 or 1 x 4 panels.  The
- * lower bound is applied to 16-bit numbers: rint and both bounds being monotone, the order does not
+/* The lower bound is applied to 16-bit numbers: rint and both bounds being monotone, the order does not
  * matter. */
+static inline __attribute__((always_inline)) __m512i joined(__m512i a, __m512i b, bool free, __m512i zero, __m512i least)
+{
+    const __m512i codes = _mm512_adds_epi16(zero, _mm512_packs_epi32(a, b));
+    return free ? codes : _mm512_max_epi16(least, codes);
+}
+
+/* Store all codes of a tile, four registers at a time: 4 rows x 1, 2 x 2 or 1 x 4 panels. */
 static inline __attribute__((always_inline)) void store_codes(const int MR, const int NP, const cpr_block *p,
-                                                              bool residual, __m512i acc[14][4])
+                                                              bool residual, bool free, __m512i acc[14][4])
 {
     const int rows = 4 / NP;
     const bool whole = p->n >= 16 * NP;
@@ -81,26 +133,37 @@ static inline __attribute__((always_inline)) void store_codes(const int MR, cons
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const bool is_signed = p->store == CPR_S8;
     uint8_t *c = p->c;
-    const int64_t ldc = p->ldc;
+    const int64_t ldc = cpr_here(p->ldc), ldr = cpr_here(p->ldr);
+    const uint8_t *from = residual ? p->residual : NULL;
     _Pragma("GCC unroll 14") for (int i = 0; i < MR; i += rows) {
         __m512i v[4];
         _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++) {
-            const int row = i + k / NP < MR ? i + k / NP : i;
-            v[k] = row == i + k / NP ? rounded(p, residual, row, k % NP, acc[row][k % NP]) : v[0];
+            const int row = i + k / NP;
+            v[k] = row < MR ? rounded(p, from, free, k % NP, acc[row < MR ? row : i][k % NP]) : v[0];
+            if (residual && k % NP == NP - 1)
+                from += ldr;
         }
-        const __m512i a = _mm512_max_epi16(least, _mm512_adds_epi16(zero, _mm512_packs_epi32(v[0], v[1])));
-        const __m512i b = _mm512_max_epi16(least, _mm512_adds_epi16(zero, _mm512_packs_epi32(v[2], v[3])));
+        const __m512i a = joined(v[0], v[1], free, zero, least), b = joined(v[2], v[3], free, zero, least);
         const __m512i mixed = is_signed ? _mm512_packs_epi16(a, b) : _mm512_packus_epi16(a, b);
         const __m512i codes = _mm512_permutexvar_epi32(order, mixed);
-        store_bytes(NP, c + i * ldc, columns, whole, codes);
-        if (rows == 2 && i + 1 < MR)
-            store_bytes(NP, c + (i + 1) * ldc, columns, whole, _mm512_castsi256_si512(_mm512_extracti64x4_epi64(codes, 1)));
-        if (rows == 4 && i + 1 < MR)
-            store_bytes(NP, c + (i + 1) * ldc, columns, whole, _mm512_castsi128_si512(_mm512_extracti32x4_epi32(codes, 1)));
-        if (rows == 4 && i + 2 < MR)
-            store_bytes(NP, c + (i + 2) * ldc, columns, whole, _mm512_castsi128_si512(_mm512_extracti32x4_epi32(codes, 2)));
-        if (rows == 4 && i + 3 < MR)
-            store_bytes(NP, c + (i + 3) * ldc, columns, whole, _mm512_castsi128_si512(_mm512_extracti32x4_epi32(codes, 3)));
+        store_bytes(NP, c, columns, whole, codes);
+        c += ldc;
+        if (rows == 2 && i + 1 < MR) {
+            store_bytes(NP, c, columns, whole, _mm512_castsi256_si512(_mm512_extracti64x4_epi64(codes, 1)));
+            c += ldc;
+        }
+        if (rows == 4 && i + 1 < MR) {
+            store_bytes(NP, c, columns, whole, _mm512_castsi128_si512(_mm512_extracti32x4_epi32(codes, 1)));
+            c += ldc;
+        }
+        if (rows == 4 && i + 2 < MR) {
+            store_bytes(NP, c, columns, whole, _mm512_castsi128_si512(_mm512_extracti32x4_epi32(codes, 2)));
+            c += ldc;
+        }
+        if (rows == 4 && i + 3 < MR) {
+            store_bytes(NP, c, columns, whole, _mm512_castsi128_si512(_mm512_extracti32x4_epi32(codes, 3)));
+            c += ldc;
+        }
     }
 }
 
@@ -109,10 +172,15 @@ static inline __attribute__((always_inline)) void store_tile(const int MR, const
                                                              __m512i acc[14][4])
 {
     if (p->scale && p->store != CPR_F32)
-        if (p->residual)
-            store_codes(MR, NP, p, true, acc);
+        if (saturates(NP, p))
+            if (p->residual)
+                store_codes(MR, NP, p, true, true, acc);
+            else
+                store_codes(MR, NP, p, false, true, acc);
+        else if (p->residual)
+            store_codes(MR, NP, p, true, false, acc);
         else
-            store_codes(MR, NP, p, false, acc);
+            store_codes(MR, NP, p, false, false, acc);
     else
-        EACH_PANEL EACH_ROW store(p, i, j, acc[i][j]);
+        store_words(MR, NP, p, acc);
 }

@@ -6,6 +6,7 @@
  * Registers: 8 x 2 accumulators + 2 of B + 1 of A = 19 of 32.
  */
 #include "gemm_s8/store_zmm.h"
+#include "product/tiles.h"
 
 #define EACH_HALF _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++)
 
@@ -16,8 +17,9 @@ static inline __attribute__((always_inline)) __m512i widened(uint32_t quad)
     return _mm512_broadcastq_epi64(four);
 }
 
-static inline __attribute__((always_inline)) void tile(const int MR, const cpr_block *p)
+static inline __attribute__((always_inline)) void tile(const int MR, const int panels, const cpr_block *p)
 {
+    (void)panels; /* one */
     __m512i acc[8][2];
     const int64_t taps = p->taps, kc = p->kc;
     EACH_ROW EACH_HALF acc[i][j] = _mm512_setzero_si512();
@@ -54,11 +56,9 @@ static inline __attribute__((always_inline)) void tile(const int MR, const cpr_b
     store_tile(MR, 1, p, sums);
 }
 
-#define TILE(rows) \
-    static void tile_##rows##x1(const cpr_block *p) { tile(rows, p); }
-TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
+EIGHT(1)
 
 const cpr_tiles cpr_s8_tiles_avx512 = {
     .max_rows = {0, 8},
-    .tile = {[1] = {NULL, tile_1x1, tile_2x1, tile_3x1, tile_4x1, tile_5x1, tile_6x1, tile_7x1, tile_8x1}},
+    .tile = {[1] = {NULL, NAMES8(1)}},
 };

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "gemm_s8/gemm_s8.h"
+#include "product/tiles.h"
 
 /* Store one sum as the block says. */
 static void store(const cpr_block *p, int64_t i, int64_t j, int32_t sum)
@@ -28,8 +29,9 @@ static void store(const cpr_block *p, int64_t i, int64_t j, int32_t sum)
         ((uint8_t *)p->c)[at] = (uint8_t)((int32_t)rintf(value) + p->zero_point);
 }
 
-static void tile_rows(int m, const cpr_block *p)
+static void tile(const int m, const int panels, const cpr_block *p)
 {
+    (void)panels; /* one */
     const int64_t quads = (p->kc + 3) / 4;
     for (int i = 0; i < m; i++)
         for (int64_t j = 0; j < p->n; j++) {
@@ -44,12 +46,9 @@ static void tile_rows(int m, const cpr_block *p)
         }
 }
 
-static void tile_1x1(const cpr_block *p) { tile_rows(1, p); }
-static void tile_2x1(const cpr_block *p) { tile_rows(2, p); }
-static void tile_3x1(const cpr_block *p) { tile_rows(3, p); }
-static void tile_4x1(const cpr_block *p) { tile_rows(4, p); }
+FOUR(1)
 
 const cpr_tiles cpr_s8_tiles_scalar = {
     .max_rows = {0, 4},
-    .tile = {[1] = {NULL, tile_1x1, tile_2x1, tile_3x1, tile_4x1}},
+    .tile = {[1] = {NULL, NAMES4(1)}},
 };

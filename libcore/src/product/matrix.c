@@ -62,9 +62,10 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
         if (codes && made != batch * m + row)
             make_codes(j, batch, row, n_rows, codes);
         made = batch * m + row;
-        for (int64_t i = 0; i < n_rows; i++)
-            rows[i] = codes ? codes + i * codes_step(k)
-                            : j->a_data + (batch * a->stride[0] + (row + i) * a->stride[1]) * j->kind->a_bytes;
+        const char *from = codes ? codes : j->a_data + (batch * a->stride[0] + row * a->stride[1]) * j->kind->a_bytes;
+        const int64_t apart = codes ? codes_step(k) : a->stride[1] * j->kind->a_bytes;
+        for (int64_t i = 0; i < n_rows; i++, from += apart)
+            rows[i] = from;
         cpr_block part = *j->block;
         part.taps = 1;
         part.kc = k;
@@ -107,10 +108,12 @@ void cpr_matrix_product(const cpr_op *op, const cpr_product_kind *kind, const cp
                cpr_stage_bytes(a->stride[1] * kind->a_bytes, a->dim[2], kind->a_bytes);
     j.b_step = b_batches > 1 ? b_panels * cpr_panel_bytes(kind, 1, a->dim[2]) : 0;
     const int64_t row = a->dim[2] * kind->a_bytes;
-    const int64_t most = block->codes                    ? codes_rows(a->dim[2])
-                         : row * CPR_ROW_CHUNK <= ROWS ? CPR_ROW_CHUNK
-                                                       : CPR_ROW_CHUNK / 2;
-    j.row_chunk = chunks(m, chunks(m, most));
+    const int64_t tile = cpr_tile_rows(kind->tiles, m, chunks(n, CPR_PANEL));
+    const int64_t fit = block->codes                    ? codes_rows(a->dim[2])
+                        : row * CPR_ROW_CHUNK <= ROWS ? CPR_ROW_CHUNK
+                                                      : CPR_ROW_CHUNK / 2;
+    const int64_t most = fit / tile * tile;
+    j.row_chunk = chunks(chunks(m, chunks(m, most)), tile) * tile; /* whole tiles, but for the last chunk */
     j.column_chunk = chunks(n, 64) * 64;
     /* Every thread the same: cut the columns of a flat product, else the rows. */
     if (threads > 1 && (m <= 2 * CPR_MAX_ROWS || batch * chunks(m, CPR_MAX_ROWS) < threads)) {

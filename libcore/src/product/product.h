@@ -40,12 +40,14 @@ typedef struct {
     const void *after;       /* B of the product to come, if it has this size; or NULL */
     const char *ahead;       /* B of a later tile, which is fetched meanwhile: ahead_step bytes */
     int64_t ahead_step;      /* per unit of k; 0: of this one, nothing new */
-    const char *next;        /* rows of the tile to come, fetched into L1 meanwhile; or NULL */
-    int64_t next_step;       /* bytes of them per unit of k */
+    int64_t ahead_block;     /* bytes of it for one block of rows */
+    const char *next;        /* rows of the tile after the last, fetched into L1 meanwhile; or NULL */
+    int64_t next_step;       /* bytes of a tile's rows per unit of k; 0: they are not fetched */
     const void *start;       /* one 4-byte element per column, padded to whole panels; NULL: 0 */
     const float *scale;      /* int8: multiplier per column, padded; NULL: store the sums */
     const void *residual;    /* as C, added before the clip; NULL: none */
     int64_t ldr;             /* elements between rows of the residual */
+    int64_t residual_step;   /* bytes to that of the next block of rows */
     float low, high;         /* clip of the stored value; int8 sums are not clipped */
     int32_t zero_point;      /* int8: added after rounding */
     int32_t store;           /* int8, bf16: dtype of C */
@@ -54,13 +56,15 @@ typedef struct {
     int32_t residual_zero;
     void *c;
     int64_t ldc;             /* elements between rows of C */
+    int64_t c_step;          /* bytes to the next block of rows */
     int64_t n;               /* columns to write, at most 16 per panel */
     const cpr_conversion *codes; /* matrices of int8: A is float32, and its rows become bytes in the scratch memory; or NULL */
     const cpr_after *finish; /* what cpr_product does to whole results; or NULL */
 } cpr_block;
 
-/* Compute one block of a fixed number of rows and panels. */
-typedef void cpr_tile(const cpr_block *block);
+/* Compute `count` blocks, each of a fixed number of rows and panels, that follow one another in rows, C and
+ * the residual. */
+typedef void cpr_tile(const cpr_block *block, int64_t count);
 
 typedef struct {
     int32_t max_rows[CPR_MAX_PANELS + 1];             /* by panels; 0: no such tile */
@@ -102,6 +106,9 @@ cpr_pool *cpr_product_pool(cpr_pool *pool, const cpr_product_kind *kind, int64_t
 
 /* Bytes of one panel. */
 int64_t cpr_panel_bytes(const cpr_product_kind *kind, int64_t taps, int64_t kc);
+
+/* Rows of a whole tile for so many rows and panels. */
+int64_t cpr_tile_rows(const cpr_tiles *tiles, int64_t m, int64_t panels);
 
 /* Rows per block when m rows are cut into blocks: `line` of them, if that is neither 0 nor too
  * few or many for a tile, else as equal as possible. */
