@@ -6,6 +6,7 @@
 #include <immintrin.h>
 
 #include "gemm_bf16/gemm_bf16.h"
+#include "product/tiles.h"
 
 #define EACH_ROW _Pragma("GCC unroll 14") for (int i = 0; i < MR; i++)
 #define EACH_PANEL _Pragma("GCC unroll 4") for (int j = 0; j < NP; j++)
@@ -17,73 +18,106 @@ static inline __attribute__((always_inline)) __mmask16 mask_of(int64_t left)
     return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
 }
 
-static inline __attribute__((always_inline)) const char *residual_at(const cpr_block *p, int i, int j)
+/* Bytes of an element of C and of the residual. */
+static inline __attribute__((always_inline)) int64_t width_of(const cpr_block *p)
 {
-    return (const char *)p->residual + (i * p->ldr + 16 * j) * (p->store == CPR_F32 ? 4 : 2);
+    return p->more || p->store == CPR_F32 ? 4 : 2;
 }
 
-static inline __attribute__((always_inline)) __m512 plus_residual(const cpr_block *p, int i, int j, __m512 c)
+/* Fetch the residual: it comes from far away. */
+static inline __attribute__((always_inline)) void fetch_residual(const int MR, const int NP, const cpr_block *p)
 {
-    const __mmask16 columns = mask_of(p->n - 16 * j);
-    const char *from = residual_at(p, i, j);
-    if (p->store == CPR_F32)
-        return _mm512_add_ps(c, _mm512_maskz_loadu_ps(columns, from));
-    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(columns, from));
-    return _mm512_add_ps(c, _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)));
+    const char *from = p->residual;
+    const int64_t width = width_of(p), step = cpr_here(p->ldr * width);
+    EACH_ROW {
+        EACH_PANEL _mm_prefetch(from + 16 * j * width, _MM_HINT_T0);
+        from += step;
+    }
 }
 
-/* Of bfloat16, where all columns of the panel exist. */
-static inline __attribute__((always_inline)) __m512 plus_whole(const cpr_block *p, int i, int j, __m512 c)
+static inline __attribute__((always_inline)) void add_residual(const int MR, const int NP, const cpr_block *p, const bool floats,
+                                                               __m512 acc[14][4])
 {
-    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)residual_at(p, i, j)));
-    return _mm512_add_ps(c, _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)));
+    const bool whole = p->n >= 16 * NP;
+    const char *from = p->residual;
+    const int64_t step = cpr_here(p->ldr * (floats ? 4 : 2));
+    EACH_ROW {
+        EACH_PANEL {
+            const __mmask16 columns = mask_of(p->n - 16 * j);
+            if (floats) {
+                const float *r = (const float *)from + 16 * j;
+                acc[i][j] = _mm512_add_ps(acc[i][j], whole ? _mm512_loadu_ps(r) : _mm512_maskz_loadu_ps(columns, r));
+            } else {
+                const uint16_t *r = (const uint16_t *)from + 16 * j;
+                const __m256i halves = whole ? _mm256_loadu_si256((const __m256i *)r) : _mm256_maskz_loadu_epi16(columns, r);
+                const __m512i wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+                acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_castsi512_ps(wide));
+            }
+        }
+        from += step;
+    }
 }
 
-static inline __attribute__((always_inline)) __m512 clipped(const cpr_block *p, __m512 c)
+static inline __attribute__((always_inline)) void store_floats(const int MR, const int NP, const cpr_block *p,
+                                                               __m512 acc[14][4])
 {
-    return _mm512_min_ps(_mm512_set1_ps(p->high), _mm512_max_ps(_mm512_set1_ps(p->low), c)); /* NaN passes */
+    const bool whole = p->n >= 16 * NP;
+    float *c = p->c;
+    const int64_t ldc = cpr_here(p->ldc);
+    EACH_ROW {
+        EACH_PANEL {
+            if (whole)
+                _mm512_storeu_ps(c + 16 * j, acc[i][j]);
+            else
+                _mm512_mask_storeu_ps(c + 16 * j, mask_of(p->n - 16 * j), acc[i][j]);
+        }
+        c += ldc;
+    }
 }
 
-static inline __attribute__((always_inline)) void store_floats(const cpr_block *p, int i, int j, __m512 c)
+/* One store for two panels. */
+static inline __attribute__((always_inline)) void store_halves(const int MR, const int NP, const cpr_block *p,
+                                                               __m512 acc[14][4])
 {
-    float *to = (float *)p->c + i * p->ldc + 16 * j;
-    _mm512_mask_storeu_ps(to, mask_of(p->n - 16 * j), p->more ? c : clipped(p, c));
-}
-
-static inline __attribute__((always_inline)) void store_half(const cpr_block *p, int i, int j, __m512 c)
-{
-    uint16_t *to = (uint16_t *)p->c + i * p->ldc + 16 * j;
-    _mm256_mask_storeu_epi16(to, mask_of(p->n - 16 * j), rounded(clipped(p, c)));
-}
-
-/* Two panels: one store for both. */
-static inline __attribute__((always_inline)) void store_halves(const cpr_block *p, int i, int j, __m512 c, __m512 d)
-{
-    uint16_t *to = (uint16_t *)p->c + i * p->ldc + 16 * j;
-    const int64_t left = p->n - 16 * j;
-    const __m512i both = joined(clipped(p, c), clipped(p, d));
-    if (left >= 32)
-        _mm512_storeu_si512(to, both);
-    else
-        _mm512_mask_storeu_epi16(to, (__mmask32)((1u << left) - 1), both);
+    const bool whole = p->n >= 16 * NP;
+    uint16_t *c = p->c;
+    const int64_t ldc = cpr_here(p->ldc);
+    EACH_ROW {
+        EACH_PAIR {
+            const int64_t left = p->n - 16 * j;
+            const __m512i both = joined(acc[i][j], acc[i][j + 1]);
+            if (whole || left >= 32)
+                _mm512_storeu_si512(c + 16 * j, both);
+            else
+                _mm512_mask_storeu_epi16(c + 16 * j, left > 0 ? (__mmask32)((1u << left) - 1) : 0, both);
+        }
+        if (NP == 1 && whole)
+            _mm256_storeu_si256((__m256i *)c, rounded(acc[i][0]));
+        else if (NP == 1)
+            _mm256_mask_storeu_epi16(c, mask_of(p->n), rounded(acc[i][0]));
+        c += ldc;
+    }
 }
 
 /* All sums of a tile of MR rows and NP panels. */
 static inline __attribute__((always_inline)) void store_tile(const int MR, const int NP, const cpr_block *p,
                                                              __m512 acc[14][4])
 {
-    const bool added = p->residual && !p->more;
     if (p->zeros && !p->more)
         EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_setzero_ps());
     /* All of the residual before the first store: no load waits for a store that it might alias. */
-    if (added && p->store == CPR_BF16 && p->n == 16 * NP)
-        EACH_PANEL EACH_ROW acc[i][j] = plus_whole(p, i, j, acc[i][j]);
-    else if (added)
-        EACH_PANEL EACH_ROW acc[i][j] = plus_residual(p, i, j, acc[i][j]);
+    if (p->residual && !p->more) {
+        if (p->store == CPR_F32)
+            add_residual(MR, NP, p, true, acc);
+        else
+            add_residual(MR, NP, p, false, acc);
+    }
+    if (!p->more && (p->low > -__builtin_inff() || p->high < __builtin_inff())) {
+        const __m512 low = _mm512_set1_ps(p->low), high = _mm512_set1_ps(p->high);
+        EACH_PANEL EACH_ROW acc[i][j] = _mm512_min_ps(high, _mm512_max_ps(low, acc[i][j])); /* NaN passes */
+    }
     if (p->more || p->store == CPR_F32)
-        EACH_PANEL EACH_ROW store_floats(p, i, j, acc[i][j]);
-    else if (NP == 1)
-        EACH_ROW store_half(p, i, 0, acc[i][0]);
+        store_floats(MR, NP, p, acc);
     else
-        EACH_PAIR EACH_ROW store_halves(p, i, j, acc[i][j], acc[i][j + 1]);
+        store_halves(MR, NP, p, acc);
 }

@@ -31,14 +31,25 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         const __m512 start = p->start ? _mm512_loadu_ps((const float *)p->start + 16 * j) : _mm512_setzero_ps();
         EACH_ROW acc[i][j] = start;
     }
-    if (p->resume)
-        EACH_PANEL EACH_ROW acc[i][j] = _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), (const float *)p->c + i * p->ldc + 16 * j);
+    if (__builtin_expect(p->resume, 0)) {
+        const float *c = p->c;
+        const int64_t ldc = cpr_here(p->ldc);
+        EACH_ROW {
+            EACH_PANEL acc[i][j] = _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), c + 16 * j);
+            c += ldc;
+        }
+    }
 
-    const bool added = p->residual && !p->more;
-    if (added) /* it comes from far away: fetched while the sums are made */
-        EACH_PANEL EACH_ROW _mm_prefetch(residual_at(p, i, j), _MM_HINT_T0);
-    if (p->store == CPR_BF16) /* so does what is written */
-        EACH_ROW _mm_prefetch((const char *)p->c + i * p->ldc * 2, _MM_HINT_T0);
+    if (p->residual && !p->more)
+        fetch_residual(MR, NP, p);
+    if (p->store == CPR_BF16) { /* what is written comes from far away as well */
+        const char *c = p->c;
+        const int64_t step = cpr_here(2 * p->ldc);
+        EACH_ROW {
+            _mm_prefetch(c, _MM_HINT_T0);
+            c += step;
+        }
+    }
 
     const uint16_t *b = p->b;
     const char *ahead = p->ahead;
