@@ -1,6 +1,7 @@
 """Bare matrix products, by whoever is installed.
 
-An fp32 or bf16 product is a MatMul with a constant right side.  An int8 one is u8 x s8: in our
+An fp32 or bf16 product is a MatMul with a constant right side; both sides of a bf16 one are bfloat16,
+and so is its result, but for MKL, which has a float32 result only.  An int8 one is u8 x s8: in our
 engine, onnxruntime and OpenVINO from the same QDQ file, whose result is u8 again; in torch and MKL
 the bare product with its s32 result.  Everybody writes to the same memory in every call.
 """
@@ -47,9 +48,10 @@ def graph_of(shape: Shape, unit: Unit) -> Graph:
     m, k, n = shape
     generator, b = Generator(0), Builder("product")
     if unit is not Unit.INT8:
-        a = b.input("a", DType.FLOAT32, (m, k))
+        half = unit is Unit.BF16
+        a = b.input("a", DType.BFLOAT16 if half else DType.FLOAT32, (m, k))
         weight = generator.randn(k, n).numpy() * np.float32(k**-0.5)
-        b.output("c", a @ b.constant(weight, "b"))
+        b.output("c", a @ b.constant(_brain(weight) if half else weight, "b"))
         return b.graph()
     a = b.input("a", DType.UINT8, (m, k))
     scale, zero = np.float32(_SCALE), np.array(_ZERO, np.uint8)
@@ -90,7 +92,8 @@ def _left(shape: Shape, unit: Unit) -> Array:
     m, k, _ = shape
     if unit is Unit.INT8:
         return np.asarray(Generator(1).randint(0, 256, (m, k), DType.UINT8).numpy())
-    return np.asarray(Generator(1).randn(m, k).numpy())
+    left = np.asarray(Generator(1).randn(m, k).numpy())
+    return _brain(left) if unit is Unit.BF16 else left
 
 
 def _session(path: Path, runtime: Runtime, threads: int, unit: Unit, a: Array) -> Call:
@@ -121,7 +124,11 @@ def _torch(a: Array, b: Array, unit: Unit, threads: int) -> Call:
             raise UnsupportedError(f"torch._int_mm: {error}") from error
         return lambda: torch._int_mm(left, right, out=sums)
     kind = torch.bfloat16 if unit is Unit.BF16 else torch.float32
-    left, right = torch.from_numpy(a).to(kind), torch.from_numpy(b).to(kind)
+    # torch knows the bits of bfloat16 as int16, ours are a type of our own.
+    left, right = (
+        torch.from_numpy(x.view(np.int16)).view(kind) if unit is Unit.BF16 else torch.from_numpy(x)
+        for x in (a, b)
+    )
     out = torch.empty((a.shape[0], b.shape[1]), dtype=kind)
     return lambda: torch.mm(left, right, out=out)
 
@@ -131,7 +138,7 @@ def _mkl(a: Array, b: Array, unit: Unit, threads: int) -> Call:
     library = _mkl_library()
     library.MKL_Set_Num_Threads(threads)
     (m, k), n = a.shape, b.shape[1]
-    left, right = (_upper_halves(a), _upper_halves(b)) if unit is Unit.BF16 else (a, b)
+    left, right = a, b
     out = np.empty((m, n), np.int32 if unit is Unit.INT8 else np.float32)
     zero, real = np.zeros(1, np.int32), ctypes.c_float
     if unit is Unit.INT8:
@@ -158,9 +165,10 @@ def _mkl(a: Array, b: Array, unit: Unit, threads: int) -> Call:
     return compute
 
 
-def _upper_halves(a: Array) -> Array:
-    """Return float32 cut to bfloat16, as bits."""
-    return (np.ascontiguousarray(a).view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+def _brain(a: Array) -> Array:
+    """Return float32 cut to bfloat16."""
+    bits = np.ascontiguousarray(a).view(np.uint32) >> np.uint32(16)
+    return bits.astype(np.uint16).view(DType.BFLOAT16.numpy)
 
 
 def _address(array: Array) -> ctypes.c_void_p:

@@ -164,7 +164,7 @@ class OpenVino:
         self.inputs = [
             Value(
                 port.get_any_name(),
-                DType.of(port.get_element_type().to_dtype()),
+                _type_of(port.get_element_type()),
                 tuple(d.get_length() if d.is_static else None for d in port.get_partial_shape()),
             )
             for port in compiled.inputs
@@ -174,13 +174,28 @@ class OpenVino:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs, each under every name that it has here."""
-        found = self._request.infer(dict(feeds), share_inputs=True)
+        given = {name: _tensor(array) for name, array in feeds.items()}
+        found = self._request.infer(given, share_inputs=True)
         return {name: found[i] for i, names in enumerate(self._names) for name in names}
 
     def bound(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
         """Return a call that computes all outputs into the same memory every time."""
         self.run(feeds)  # its request keeps the inputs, and has memory for the outputs
         return lambda: self._request.infer(share_outputs=True)
+
+
+def _type_of(type: Any) -> DType:
+    """Return OpenVINO's name for a type of elements as ours."""
+    return DType.BFLOAT16 if type.to_string() == "bf16" else DType.of(type.to_dtype())
+
+
+def _tensor(array: Array) -> Any:
+    """Return an array as OpenVINO takes it: bfloat16, which is none of numpy's types, as a tensor."""
+    if array.dtype != DType.BFLOAT16.numpy:
+        return array
+    import openvino
+
+    return openvino.Tensor(array.view(np.uint16), list(array.shape), openvino.Type.bf16)
 
 
 _TYPES = {

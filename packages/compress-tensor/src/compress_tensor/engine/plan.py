@@ -92,7 +92,7 @@ def _how(steps: Sequence[Step]) -> str:
         if isinstance(step, HostCall):
             return f"reference: {step.reason}"
     kernels = [step.kernel for step in steps if isinstance(step, Record)]
-    slow = any(name in _HALF for name in kernels) and isa() != ISAS[-1]
+    slow = any(name in _HALF for name in kernels) and ISAS.index(isa()) < ISAS.index("avx512bf16")
     without = " (no VDPBF16PS: slower than float32)" if slow else ""
     return ", ".join(kernels) + without if kernels else "view"
 

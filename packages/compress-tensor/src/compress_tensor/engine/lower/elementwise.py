@@ -287,6 +287,8 @@ def cast(ctx: Lowering, node: Node) -> None:
     if source is target:
         ctx.define(node.outputs[0], ctx.view(node.inputs[0]))
         return
+    if halves.cast(ctx, node):
+        return
     out = ctx.output(node.outputs[0], ctx.like(node.inputs[0]))
     ctx.elementwise("cast", [ctx.view(node.inputs[0]), out])
 

@@ -129,7 +129,13 @@ def stored(ctx: Lowering, name: str, layout: Layout) -> View:
         if layout is not channels_last or place.is_channels_last():
             ctx.halves[name] = place
             return place
-    ctx.halves[name] = _memory(ctx, name, layout)
+    reader = ctx.only_consumer(name)
+    if reader is not None and _narrows(ctx, reader) and reader.outputs[0] in ctx.outputs:
+        last = layout is channels_last
+        fits = View.is_channels_last if last else View.is_row_major
+        ctx.halves[name] = ctx.output(reader.outputs[0], layout, fits)
+    else:
+        ctx.halves[name] = _memory(ctx, name, layout)
     return ctx.halves[name]
 
 
@@ -185,6 +191,8 @@ def _reads(ctx: Lowering, node: Node, name: str, known: dict[str, bool]) -> bool
         return name in node.inputs[:3] and name not in node.inputs[3:]
     if node.domain or node.inputs.count(name) != 1:
         return False
+    if _narrows(ctx, node):
+        return True
     if _adds(ctx, node, name):
         return True
     passed = _passes(ctx, node)
@@ -214,6 +222,17 @@ def _is_pair(ctx: Lowering, node: Node) -> bool:
     shapes = [ctx.info(name).shape for name in node.inputs]
     computed = len(set(node.inputs)) == 2 and all(ctx.value(n) is None for n in node.inputs)
     return computed and ctx.info(node.outputs[0]).shape in shapes
+
+
+def _narrows(ctx: Lowering, node: Node) -> bool:
+    """Whether a node rounds a value, which is no change of one that was stored rounded."""
+    if (
+        not ctx.options.half
+        or node.op != "Cast"
+        or ctx.info(node.inputs[0]).dtype is not DType.FLOAT32
+    ):
+        return False
+    return ctx.info(node.outputs[0]).dtype is DType.BFLOAT16
 
 
 def _is_mean(ctx: Lowering, node: Node) -> bool:
@@ -263,6 +282,26 @@ def passed(ctx: Lowering, node: Node) -> tuple[list[View], View] | None:
             ctx.halves[name] = ctx.halves[n]
             return views, ctx.halves[name]
     return views, stored(ctx, name, _order(ctx.halves[full[0]]))
+
+
+def cast(ctx: Lowering, node: Node) -> bool:
+    """Take a value for what it is, if a cast between float32 and bfloat16 changes nothing of it."""
+    (given,), (made,) = node.inputs, node.outputs
+    if _narrows(ctx, node) and _exists(ctx, given):
+        if made not in ctx.views:
+            ctx.define(made, ctx.halves[given])
+        return True
+    types = ctx.info(given).dtype, ctx.info(made).dtype
+    if not ctx.options.half or types != (DType.BFLOAT16, DType.FLOAT32):
+        return False
+    if (
+        ctx.view(given).buffer.kind is Kind.ARENA
+        or made in ctx.outputs
+        or not only_rounded(ctx, made)
+    ):
+        return False
+    ctx.halves[made] = ctx.view(given)
+    return True
 
 
 def pooled(ctx: Lowering, node: Node) -> tuple[View, View] | None:
