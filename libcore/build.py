@@ -33,7 +33,9 @@ COMMON = [
     "-Wextra",
     "-g1",
 ]
-AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma", "-mf16c"]
+# Tuned for: the compiler then keeps addresses that it has no register for in memory, not in vector registers.
+AVX512_TUNE = ["-mtune=skylake-avx512", "-mprefer-vector-width=512"]
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma", "-mf16c", *AVX512_TUNE]
 ISA_FLAGS = {
     "avx2": ["-mavx2", "-mfma", "-mf16c"],
     "avx512": AVX512,

@@ -112,8 +112,8 @@ static inline __attribute__((always_inline)) void store_tile(const int MR, const
         else
             add_residual(MR, NP, p, false, acc);
     }
-    if (!p->more && (p->low > -__builtin_inff() || p->high < __builtin_inff())) {
-        const __m512 low = _mm512_set1_ps(p->low), high = _mm512_set1_ps(p->high);
+    if (!p->more && (cpr_here_float(&p->low) > -__builtin_inff() || cpr_here_float(&p->high) < __builtin_inff())) {
+        const __m512 low = _mm512_set1_ps(cpr_here_float(&p->low)), high = _mm512_set1_ps(cpr_here_float(&p->high));
         EACH_PANEL EACH_ROW acc[i][j] = _mm512_min_ps(high, _mm512_max_ps(low, acc[i][j])); /* NaN passes */
     }
     if (p->more || p->store == CPR_F32)

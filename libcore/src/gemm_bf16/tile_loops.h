@@ -60,7 +60,7 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         int64_t k = 0;
         for (; NP == 1 && k + 8 <= kc; k += 8, b += 4 * 32) /* more than 14 pointers: reload them less */
             _Pragma("GCC unroll 4") for (int u = 0; u < 4; u++) step(MR, NP, acc, a, k + 2 * u, b + 32 * u, panel);
-        if (NP > 1 && p->next) {
+        if (NP == 2 && p->next) {
             const char *next = p->next; /* there is one tap */
             for (const int64_t next_step = p->next_step; k + 2 <= kc; k += 2, b += 32, next += next_step) {
                 step(MR, NP, acc, a, k, b, panel);

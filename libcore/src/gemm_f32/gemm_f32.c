@@ -19,6 +19,8 @@ cpr_product_kind cpr_f32_kind(void)
     if (cpr_isa() >= CPR_AVX512) {
         kind.tiles = &cpr_f32_tiles_avx512;
         kind.speed = 50;
+        kind.least_ahead = 1 << 16; /* shorter ones: the processor fetches ahead by itself */
+        kind.ahead = 1 << 18;
     } else if (cpr_isa() >= CPR_AVX2) {
         kind.tiles = &cpr_f32_tiles_avx2;
         kind.speed = 25;

@@ -68,16 +68,16 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         int64_t k = 0;
         for (; NP == 1 && k + 8 <= kc; k += 8, b += 8 * CPR_PANEL) /* more than 14 pointers: reload them less */
             _Pragma("GCC unroll 8") for (int u = 0; u < 8; u++) step(MR, NP, acc, a, k + u, b + u * CPR_PANEL, panel);
-        if (NP > 1 && p->next) {
+        if (NP == 2 && p->next) {
             const char *next = p->next; /* there is one tap */
             for (const int64_t next_step = p->next_step; k < kc; k++, b += CPR_PANEL, next += next_step) {
                 _mm_prefetch(next, _MM_HINT_T0);
                 step(MR, NP, acc, a, k, b, panel);
             }
         }
-        for (; NP > 1 && ahead_step && k < kc; k++, b += CPR_PANEL, ahead += ahead_step) {
-            _mm_prefetch(ahead, _MM_HINT_T1);
+        for (; NP == 2 && ahead_step && k < kc; k++, b += CPR_PANEL, ahead += ahead_step) {
             step(MR, NP, acc, a, k, b, panel);
+            _mm_prefetch(ahead, _MM_HINT_T1);
         }
         for (; k < kc; k++, b += CPR_PANEL)
             step(MR, NP, acc, a, k, b, panel);
@@ -99,8 +99,8 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
             residual += ldr;
         }
     }
-    if (!p->more && (p->low > -__builtin_inff() || p->high < __builtin_inff())) {
-        const __m512 low = _mm512_set1_ps(p->low), high = _mm512_set1_ps(p->high);
+    if (!p->more && (cpr_here_float(&p->low) > -__builtin_inff() || cpr_here_float(&p->high) < __builtin_inff())) {
+        const __m512 low = _mm512_set1_ps(cpr_here_float(&p->low)), high = _mm512_set1_ps(cpr_here_float(&p->high));
         EACH_PANEL EACH_ROW acc[i][j] = _mm512_min_ps(high, _mm512_max_ps(low, acc[i][j])); /* NaN passes: second operand */
     }
     float *c = p->c;

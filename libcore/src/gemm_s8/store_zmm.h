@@ -26,7 +26,7 @@ static inline __attribute__((always_inline)) void store_words(const int MR, cons
     if (p->scale) {
         const float *residual = p->residual;
         const int64_t ldr = cpr_here(p->ldr);
-        const __m512 low = _mm512_set1_ps(p->low), high = _mm512_set1_ps(p->high);
+        const __m512 low = _mm512_set1_ps(cpr_here_float(&p->low)), high = _mm512_set1_ps(cpr_here_float(&p->high));
         EACH_ROW {
             EACH_PANEL {
                 __m512 value = scaled(p, j, acc[i][j]);

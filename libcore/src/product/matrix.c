@@ -109,11 +109,10 @@ void cpr_matrix_product(const cpr_op *op, const cpr_product_kind *kind, const cp
     j.b_step = b_batches > 1 ? b_panels * cpr_panel_bytes(kind, 1, a->dim[2]) : 0;
     const int64_t row = a->dim[2] * kind->a_bytes;
     const int64_t tile = cpr_tile_rows(kind->tiles, m, chunks(n, CPR_PANEL));
-    const int64_t fit = block->codes                    ? codes_rows(a->dim[2])
-                        : row * CPR_ROW_CHUNK <= ROWS ? CPR_ROW_CHUNK
-                                                      : CPR_ROW_CHUNK / 2;
-    const int64_t most = fit / tile * tile;
-    j.row_chunk = chunks(chunks(m, chunks(m, most)), tile) * tile; /* whole tiles, but for the last chunk */
+    const int64_t room = block->codes ? codes_rows(a->dim[2]) : j.staged ? CPR_STAGED_ROWS : CPR_ROW_CHUNK;
+    const int64_t most = block->codes || j.staged || row * CPR_ROW_CHUNK <= ROWS ? room : CPR_ROW_CHUNK / 2;
+    const int64_t even = chunks(chunks(m, chunks(m, most)), tile) * tile; /* whole tiles, but for the last chunk */
+    j.row_chunk = even <= room ? even : room / tile * tile;
     j.column_chunk = chunks(n, 64) * 64;
     /* Every thread the same: cut the columns of a flat product, else the rows. */
     if (threads > 1 && (m <= 2 * CPR_MAX_ROWS || batch * chunks(m, CPR_MAX_ROWS) < threads)) {

@@ -163,7 +163,8 @@ static void do_tiles(const cpr_product_kind *kind, const cpr_block *block, int64
         while (kind->most && panels > 1 && panels * block->panel > kind->most)
             panels /= 2;
         const char *next = left > panels ? (const char *)block->b + (j / CPR_PANEL + panels) * block->panel : block->after;
-        const bool fetch = next && blocks > 1 && panels * block->panel <= kind->ahead;
+        const int64_t used = panels * cpr_panel_bytes(kind, block->taps, block->kc); /* bytes of B */
+        const bool fetch = next && blocks > 1 && used >= kind->least_ahead && used <= kind->ahead;
         const int64_t step = fetch ? (panels * CPR_PANEL * 4 + blocks - 1) / blocks : 0;
         const void *first = left > panels ? block->rows[0] : NULL; /* row of the tile after the last */
         cpr_block part = *block;
@@ -173,7 +174,7 @@ static void do_tiles(const cpr_product_kind *kind, const cpr_block *block, int64
         part.n = n - j < panels * CPR_PANEL ? n - j : panels * CPR_PANEL;
         part.ahead = step ? next : part.b;
         part.ahead_step = step;
-        part.ahead_block = block->panel / (CPR_PANEL * 4) * step;
+        part.ahead_block = used / (panels * CPR_PANEL * 4) * step;
         part.next_step = fetch ? 0 : near;
         part.next = rest ? block->rows[whole * block_rows * block->taps] : first;
         part.residual = block->residual ? (const char *)block->residual + j * kind->c_bytes : NULL;
@@ -193,20 +194,15 @@ static void do_tiles(const cpr_product_kind *kind, const cpr_block *block, int64
 }
 
 /* Rows that lie a multiple of 4096 bytes apart meet in one set of the L1 cache: 14 of them drive
- * each other out (85 instead of 113 GFLOP/s).  They are copied, STAGE_K elements at a time, to rows
+ * each other out (85 instead of 113 GFLOP/s).  They are copied, STAGED bytes at a time, to rows
  * an odd number of cache lines apart; so few that they stay in L2 for all columns. */
-enum { STAGE_K = 512, COLLISION = 4096, LINE = 64 };
-
-static int64_t stage_step(int64_t a_bytes)
-{
-    return STAGE_K * a_bytes + LINE;
-}
+enum { STAGED = 4096, LEAST_STAGED = 1024, COLLISION = 4096, LINE = 64, STAGE_STEP = STAGED + LINE };
 
 int64_t cpr_stage_bytes(int64_t step, int64_t kc, int64_t a_bytes)
 {
-    if (step == 0 || step % COLLISION || kc < STAGE_K / 2)
+    if (step == 0 || step % COLLISION || kc * a_bytes < LEAST_STAGED)
         return 0;
-    return CPR_ROW_CHUNK * (stage_step(a_bytes) + (int64_t)sizeof(void *));
+    return CPR_STAGED_ROWS * (STAGE_STEP + (int64_t)sizeof(void *));
 }
 
 void cpr_product(const cpr_product_kind *kind, const cpr_block *block, int64_t m, int64_t block_rows, int64_t n,
@@ -225,23 +221,23 @@ void cpr_product(const cpr_product_kind *kind, const cpr_block *block, int64_t m
         do_tiles(kind, &part, m, block_rows, n);
         return;
     }
-    const int64_t step = stage_step(kind->a_bytes);
-    const void **rows = (const void **)(stage + CPR_ROW_CHUNK * step);
+    const int64_t most = STAGED / kind->a_bytes;
+    const void **rows = (const void **)(stage + CPR_STAGED_ROWS * STAGE_STEP);
     for (int64_t i = 0; i < m; i++)
-        rows[i] = stage + i * step;
+        rows[i] = stage + i * STAGE_STEP;
     part.taps = 1;
     part.rows = rows;
     for (int64_t tap = 0; tap < block->taps; tap++)
-        for (int64_t k = 0; k < block->kc; k += STAGE_K) {
-            part.kc = block->kc - k < STAGE_K ? block->kc - k : STAGE_K;
+        for (int64_t k = 0; k < block->kc; k += most) {
+            part.kc = block->kc - k < most ? block->kc - k : most;
             for (int64_t i = 0; i < m; i++) {
                 const int64_t first = i / block_rows * block_rows;
                 const int64_t height = m - first < block_rows ? m - first : block_rows;
                 const char *row = block->rows[first * block->taps + tap * height + i - first];
-                memcpy(stage + i * step, row + k * kind->a_bytes, (size_t)(part.kc * kind->a_bytes));
+                memcpy(stage + i * STAGE_STEP, row + k * kind->a_bytes, (size_t)(part.kc * kind->a_bytes));
             }
             part.resume = tap + k > 0;
-            part.more = tap + 1 < block->taps || k + STAGE_K < block->kc;
+            part.more = tap + 1 < block->taps || k + most < block->kc;
             do_tiles(kind, &part, m, block_rows, n);
             part.b = (const char *)part.b + cpr_panel_bytes(kind, 1, part.kc);
         }

@@ -28,6 +28,9 @@ enum { CPR_PANEL = 16, CPR_MAX_ROWS = 14, CPR_MAX_PANELS = 4 };
 /* Rows that one unit of work covers at most: their data stays in L2. */
 enum { CPR_ROW_CHUNK = 256 };
 
+/* The same where rows are copied for it. */
+enum { CPR_STAGED_ROWS = 9 * CPR_MAX_ROWS };
+
 typedef struct {
     int64_t taps, kc;
     int64_t panel;           /* bytes of B from one panel to the next */
@@ -88,7 +91,7 @@ struct cpr_product_kind {
     int64_t k_unit;           /* packed B holds whole units of k per tap */
     bool floats;              /* sums may be cut over k */
     bool flush;               /* subnormal numbers are taken for zeros */
-    int64_t ahead;            /* bytes of later columns' B that tiles fetch into L2 meanwhile, at most */
+    int64_t least_ahead, ahead; /* bytes of later columns' B that tiles fetch into L2 meanwhile, at least and at most */
     int64_t speed;            /* about how many multiply-adds a nanosecond */
     int64_t most;             /* bytes of B of a tile of several panels, where they take turns; or 0 */
     cpr_wide *wide;           /* instead of tiles where there are enough rows and k; or NULL */

@@ -4,11 +4,22 @@
 
 #include "product/product.h"
 
-/* A number of elements that the compiler is not to multiply ahead, for all rows and before all tiles. */
+/* A number that the compiler is to use here: a count not multiplied ahead for all rows, a bound not held in
+ * a register while products are summed. */
 static inline __attribute__((always_inline)) int64_t cpr_here(int64_t n)
 {
     __asm__("" : "+r"(n));
     return n;
+}
+
+static inline __attribute__((always_inline)) float cpr_here_float(const float *x)
+{
+    int32_t bits;
+    float same;
+    __builtin_memcpy(&bits, x, sizeof bits); /* so that it is no vector register that holds it until here */
+    __asm__("" : "+r"(bits));
+    __builtin_memcpy(&same, &bits, sizeof same);
+    return same;
 }
 
 /* Blocks of rows one after the other.  They share a copy of the block that no store of results can
