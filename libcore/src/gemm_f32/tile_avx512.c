@@ -16,8 +16,9 @@ static inline __attribute__((always_inline)) __mmask16 mask_of(int64_t left)
     return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
 }
 
-/* B comes from L2, where Intel's processors do not fetch far enough by themselves. */
-enum { AHEAD = 16 };
+/* Rows of B: it comes from L2, where Intel's processors do not fetch far enough by themselves, and for the first
+ * rows of A from L3 or main memory.  Few rows of A take less time for one of B. */
+enum { AHEAD = 64, AHEAD_OF_FEW = 16 };
 
 /* One k of all rows and panels. */
 static inline __attribute__((always_inline)) void step(const int MR, const int NP, __m512 acc[14][4], const float *const *a,
@@ -25,7 +26,7 @@ static inline __attribute__((always_inline)) void step(const int MR, const int N
 {
     __m512 bk[4];
     EACH_PANEL bk[j] = _mm512_loadu_ps(b + j * panel);
-    EACH_PANEL _mm_prefetch((const char *)(b + j * panel + AHEAD * CPR_PANEL), _MM_HINT_T0);
+    EACH_PANEL _mm_prefetch((const char *)(b + j * panel + (NP == 2 ? AHEAD : AHEAD_OF_FEW) * CPR_PANEL), _MM_HINT_T0);
     EACH_ROW {
         const __m512 ak = _mm512_set1_ps(a[i][k]);
         EACH_PANEL acc[i][j] = _mm512_fmadd_ps(ak, bk[j], acc[i][j]);
