@@ -1,9 +1,10 @@
 """Bare matrix products, by whoever is installed.
 
-An fp32 or bf16 product is a MatMul with a constant right side; both sides of a bf16 one are bfloat16,
-and so is its result, but for MKL, which has a float32 result only.  An int8 one is u8 x s8: in our
-engine, onnxruntime and OpenVINO from the same QDQ file, whose result is u8 again; in torch and MKL
-the bare product with its s32 result.  Everybody writes to the same memory in every call.
+An fp32 or bf16 product is a MatMul with a constant right side; both sides of a bf16 one are
+bfloat16, and so is its result, but for MKL, which has a float32 result only.  An int8 one is
+u8 x s8: in our engine, onnxruntime and OpenVINO from the same QDQ file, whose result is u8 again;
+in torch and MKL the bare product with its s32 result.  Everybody writes to the same memory in
+every call.
 """
 
 from __future__ import annotations

@@ -184,13 +184,13 @@ class OpenVino:
         return lambda: self._request.infer(share_outputs=True)
 
 
-def _type_of(type: Any) -> DType:
+def _type_of(named: Any) -> DType:
     """Return OpenVINO's name for a type of elements as ours."""
-    return DType.BFLOAT16 if type.to_string() == "bf16" else DType.of(type.to_dtype())
+    return DType.BFLOAT16 if named.to_string() == "bf16" else DType.of(named.to_dtype())
 
 
 def _tensor(array: Array) -> Any:
-    """Return an array as OpenVINO takes it: bfloat16, which is none of numpy's types, as a tensor."""
+    """Return an array as OpenVINO takes it: bfloat16, which numpy does not know, as a tensor."""
     if array.dtype != DType.BFLOAT16.numpy:
         return array
     import openvino

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import CancelledError
-from ..native.call import MAX_RANK, TENSOR_WORDS, address, arg_words
 from ..graph.graph import Array
+from ..native.call import MAX_RANK, TENSOR_WORDS, address, arg_words
 from ..native.library import Pool, core, failure, opcode, unchecked
 from ..native.signatures import Job as _Words
 from .memory import assign_offsets
@@ -64,7 +64,7 @@ class Job:
         self._words.poll, self._words.poll_thread = watch(stop)
 
     def share(self, owner: ctypes.c_uint64) -> None:
-        """Wait for jobs that share this word, which is 0 before the first of them, and them for this one."""
+        """Wait for jobs that share this word, which is 0 at first; they wait for this one."""
         self._words.owner = ctypes.addressof(owner)
         self._kept.append(owner)
 

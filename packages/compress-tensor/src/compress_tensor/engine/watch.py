@@ -71,8 +71,8 @@ _UNWATCHED, _WATCHED = _Unwatched(), _Watched()
 def watch(stop: Stop | None) -> tuple[int, int]:
     """Return the address of what a run polls, and the only thread that may (0: whichever runs).
 
-    Without ``stop`` that is the main thread, the only one that signals come to: a poll waits for the
-    interpreter.
+    Without ``stop`` that is the main thread, the only one that signals come to: a poll waits for
+    the interpreter.
     """
     if stop is None:
         return _UNWATCHED.watch.address, _UNWATCHED.thread

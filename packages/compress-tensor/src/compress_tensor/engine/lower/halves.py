@@ -226,13 +226,10 @@ def _is_pair(ctx: Lowering, node: Node) -> bool:
 
 def _narrows(ctx: Lowering, node: Node) -> bool:
     """Whether a node rounds a value, which is no change of one that was stored rounded."""
-    if (
-        not ctx.options.half
-        or node.op != "Cast"
-        or ctx.info(node.inputs[0]).dtype is not DType.FLOAT32
-    ):
+    if not ctx.options.half or node.op != "Cast":
         return False
-    return ctx.info(node.outputs[0]).dtype is DType.BFLOAT16
+    types = ctx.info(node.inputs[0]).dtype, ctx.info(node.outputs[0]).dtype
+    return types == (DType.FLOAT32, DType.BFLOAT16)
 
 
 def _is_mean(ctx: Lowering, node: Node) -> bool:
@@ -294,11 +291,8 @@ def cast(ctx: Lowering, node: Node) -> bool:
     types = ctx.info(given).dtype, ctx.info(made).dtype
     if not ctx.options.half or types != (DType.BFLOAT16, DType.FLOAT32):
         return False
-    if (
-        ctx.view(given).buffer.kind is Kind.ARENA
-        or made in ctx.outputs
-        or not only_rounded(ctx, made)
-    ):
+    inside = ctx.view(given).buffer.kind is Kind.ARENA  # where it may be written over
+    if inside or made in ctx.outputs or not only_rounded(ctx, made):
         return False
     ctx.halves[made] = ctx.view(given)
     return True
