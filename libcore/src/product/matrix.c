@@ -108,7 +108,7 @@ void cpr_matrix_product(const cpr_op *op, const cpr_product_kind *kind, const cp
                cpr_stage_bytes(a->stride[1] * kind->a_bytes, a->dim[2], kind->a_bytes);
     j.b_step = b_batches > 1 ? b_panels * cpr_panel_bytes(kind, 1, a->dim[2]) : 0;
     const int64_t row = a->dim[2] * kind->a_bytes;
-    const int64_t tile = cpr_tile_rows(kind->tiles, m, chunks(n, CPR_PANEL));
+    const int64_t tile = cpr_whole_rows(kind, m, a->dim[2], chunks(n, CPR_PANEL));
     const int64_t room = block->codes ? codes_rows(a->dim[2]) : j.staged ? CPR_STAGED_ROWS : CPR_ROW_CHUNK;
     const int64_t most = block->codes || j.staged || row * CPR_ROW_CHUNK <= ROWS ? room : CPR_ROW_CHUNK / 2;
     const int64_t even = chunks(chunks(m, chunks(m, most)), tile) * tile; /* whole tiles, but for the last chunk */

@@ -61,14 +61,20 @@ int64_t cpr_panel_bytes(const cpr_product_kind *kind, int64_t taps, int64_t kc)
     return taps * ((kc + kind->k_unit - 1) / kind->k_unit * kind->k_unit) * CPR_PANEL * kind->b_bytes;
 }
 
-int64_t cpr_tile_rows(const cpr_tiles *tiles, int64_t m, int64_t panels)
+/* Whether cpr_product leaves all to `wide`. */
+static bool is_wide(const cpr_product_kind *kind, int64_t m, int64_t taps, int64_t kc)
 {
-    return tiles->max_rows[choose_panels(tiles, panels, m)];
+    return kind->wide && m >= kind->wide_rows && taps * kc >= kind->wide_k && (taps == 1 || kc >= kind->wide_run);
+}
+
+int64_t cpr_whole_rows(const cpr_product_kind *kind, int64_t m, int64_t k, int64_t panels)
+{
+    return is_wide(kind, m, 1, k) ? CPR_WIDE_ROWS : kind->tiles->max_rows[choose_panels(kind->tiles, panels, m)];
 }
 
 int64_t cpr_block_rows(const cpr_tiles *tiles, int64_t m, int64_t panels, int64_t line)
 {
-    const int64_t most = cpr_tile_rows(tiles, m, panels);
+    const int64_t most = tiles->max_rows[choose_panels(tiles, panels, m)];
     if (line <= most && 2 * line >= most)
         return line;
     const int64_t blocks = (m + most - 1) / most;
@@ -210,8 +216,7 @@ void cpr_product(const cpr_product_kind *kind, const cpr_block *block, int64_t m
 {
     cpr_block part = *block;
     part.panel = cpr_panel_bytes(kind, block->taps, block->kc);
-    if (kind->wide && !block->resume && !block->more && m >= kind->wide_rows && block->taps * block->kc >= kind->wide_k &&
-        (block->taps == 1 || block->kc >= kind->wide_run)) {
+    if (!block->resume && !block->more && is_wide(kind, m, block->taps, block->kc)) {
         kind->wide(kind, &part, m, block_rows, n);
         if (block->finish)
             finish(kind, block, m, 0, n);

@@ -79,6 +79,9 @@ typedef struct cpr_product_kind cpr_product_kind;
 /* All of cpr_product's work without its tiles. */
 typedef void cpr_wide(const cpr_product_kind *kind, const cpr_block *block, int64_t m, int64_t block_rows, int64_t n);
 
+/* Rows that it does together. */
+enum { CPR_WIDE_ROWS = 32 };
+
 /* This thread's memory for it, CPR_WIDE_BYTES at a multiple of 64: stacks may be smaller. */
 enum { CPR_WIDE_BYTES = 192 << 10 };
 void *cpr_wide_memory(void);
@@ -110,8 +113,8 @@ cpr_pool *cpr_product_pool(cpr_pool *pool, const cpr_product_kind *kind, int64_t
 /* Bytes of one panel. */
 int64_t cpr_panel_bytes(const cpr_product_kind *kind, int64_t taps, int64_t kc);
 
-/* Rows of a whole tile for so many rows and panels. */
-int64_t cpr_tile_rows(const cpr_tiles *tiles, int64_t m, int64_t panels);
+/* Rows that a matrix of m rows is best cut after: whole tiles. */
+int64_t cpr_whole_rows(const cpr_product_kind *kind, int64_t m, int64_t k, int64_t panels);
 
 /* Rows per block when m rows are cut into blocks: `line` of them, if that is neither 0 nor too
  * few or many for a tile, else as equal as possible. */
