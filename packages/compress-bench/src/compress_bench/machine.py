@@ -33,10 +33,16 @@ def describe(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 
 def _processor() -> str:
+    """Return its name, with family and model: a virtual machine's is often that of several."""
+    found: dict[str, str] = {}
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+            key, _, value = line.partition(":")
+            found.setdefault(key.strip(), value.strip())
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    if "model name" not in found:
+        return platform.processor() or platform.machine()
+    if "cpu family" not in found:
+        return found["model name"]
+    return f"{found['model name']}, family {found['cpu family']}, model {found['model']}"
