@@ -166,7 +166,7 @@ void fill(rng *r, char *bytes, int64_t n, const operand *o)
         else if (o->dtype == BOOL)
             bits &= 1;
         else if (o->dtype == F32) {
-            const float f = style == 3 ? equal : random_float(r, style);
+            const float f = (style == 3 ? equal : random_float(r, style)) * (o->small ? 0x1p-12f : 1.0f);
             bits = 0;
             memcpy(&bits, &f, sizeof f);
         } else if (o->dtype == F64 && style != 2) {

@@ -34,6 +34,7 @@ typedef struct {
     int64_t dim[CPR_MAX_RANK], stride[CPR_MAX_RANK];
     bool bounded; /* integers from low to high */
     bool tame;    /* floats of ordinary size */
+    bool small;   /* floats, a 4096th of that */
     int64_t low, high;
     int32_t same_as; /* shares memory with this operand; -1: its own */
 } operand;

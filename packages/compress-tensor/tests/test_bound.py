@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numpy as np
@@ -56,6 +57,52 @@ def test_threads_that_share_one_wait(rng):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def _product(rng):
+    """Return a session of a product so small that its binding keeps its memory, and its input."""
+    b = Builder("product")
+    x = b.input("x", DType.FLOAT32, (3, 40))
+    b.output("y", x @ b.constant(floats(rng, 40, 24)))
+    return compile(b.graph(), threads=2), floats(rng, 3, 40)
+
+
+def test_threads_take_turns_at_a_product(rng):
+    """Threads with a way to stop and without change the input and look at the result in turns."""
+    session, x = _product(rng)
+    bound, lock, wrong = session.bind({"x": x}), threading.Lock(), []
+    inputs = [floats(rng, 3, 40) for _ in range(4)]
+    expected = [session.run({"x": array})["y"].tobytes() for array in inputs]
+
+    def work(mine):
+        stop = threading.Event() if mine % 2 else None
+        for _ in range(300):
+            with lock:
+                x[...] = inputs[mine]
+                if bound.run(stop)["y"].tobytes() != expected[mine]:
+                    wrong.append(mine)
+            bound.run(stop)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_runs_it(rng):
+    """Before the fork it ran with threads that the child does not have."""
+    session, x = _product(rng)
+    bound = session.bind({"x": x})
+    expected = [bound.run()["y"].tobytes() for _ in range(2)][-1]
+    child = os.fork()
+    if child == 0:
+        same = all(bound.run()["y"].tobytes() == expected for _ in range(3))
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert bound.run()["y"].tobytes() == expected
 
 
 def _shaped():
