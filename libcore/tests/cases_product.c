@@ -168,11 +168,8 @@ static void add_epilogue(rng *r, test_case *t, int32_t store, int32_t rank, cons
     add_optional(r, t, S32, rank, columns);
     if (store == S32)
         add_absent(t);
-    else {
-        operand *scale = add_dense(t, INPUT, F32, rank, columns);
-        scale->tame = true;
-        scale->small = one_in(r, 2); /* below 1, codes may be clipped by saturation */
-    }
+    else /* where it is below 1, codes may be clipped by saturation */
+        add_dense(t, INPUT, F32, rank, columns)->tame = true, t->operand[t->n - 1].small = one_in(r, 2);
     if (store == S32 || store == S8 || one_in(r, 2))
         add_absent(t);
     else
@@ -183,13 +180,9 @@ static void add_epilogue(rng *r, test_case *t, int32_t store, int32_t rank, cons
 static void add_epilogue_args(rng *r, test_case *t, int32_t store)
 {
     const int64_t zero = store == U8 ? between(r, 0, 255) : store == S8 ? between(r, -128, 127) : 0;
-    double low = store == U8 ? 0 : store == S8 ? -128 : -INFINITY, high = low + 255;
-    if (one_in(r, 2) && isfinite(high)) {
-        low += (double)between(r, 0, 1) * (double)between(r, 0, 100);
-        high -= (double)between(r, 0, 1) * (double)between(r, 0, 100);
-    }
-    arg_float(t, low - (double)zero);
-    arg_float(t, isfinite(high) ? high - (double)zero : INFINITY);
+    const double low = store == U8 ? 0 : store == S8 ? -128 : -INFINITY, high = low + 255;
+    arg_float(t, low - (double)zero + (one_in(r, 2) ? (double)between(r, 0, 100) : 0));
+    arg_float(t, isfinite(high) ? high - (double)zero - (one_in(r, 2) ? (double)between(r, 0, 100) : 0) : INFINITY);
     arg_int(t, zero);
     arg_float(t, -200.0);
     arg_float(t, 200.0);

@@ -3,20 +3,10 @@
  * The file that includes it defines rounded(x), 16 floats as bfloat16, and joined(x, y), those of x
  * before those of y.
  */
-#include <immintrin.h>
-
 #include "gemm_bf16/gemm_bf16.h"
-#include "product/tiles.h"
+#include "product/zmm.h"
 
-#define EACH_ROW _Pragma("GCC unroll 14") for (int i = 0; i < MR; i++)
-#define EACH_PANEL _Pragma("GCC unroll 4") for (int j = 0; j < NP; j++)
 #define EACH_PAIR _Pragma("GCC unroll 2") for (int j = 0; j + 1 < NP; j += 2)
-
-/* The columns that exist of a panel, `left` of the block's being left from its first on. */
-static inline __attribute__((always_inline)) __mmask16 mask_of(int64_t left)
-{
-    return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-}
 
 /* Bytes of an element of C and of the residual. */
 static inline __attribute__((always_inline)) int64_t width_of(const cpr_block *p)
@@ -35,43 +25,21 @@ static inline __attribute__((always_inline)) void fetch_residual(const int MR, c
     }
 }
 
-static inline __attribute__((always_inline)) void add_residual(const int MR, const int NP, const cpr_block *p, const bool floats,
-                                                               __m512 acc[14][4])
+/* Add the residual, bfloat16. */
+static inline __attribute__((always_inline)) void add_halves(const int MR, const int NP, const cpr_block *p, __m512 acc[14][4])
 {
     const bool whole = p->n >= 16 * NP;
-    const char *from = p->residual;
-    const int64_t step = cpr_here(p->ldr * (floats ? 4 : 2));
+    const uint16_t *from = p->residual;
+    const int64_t ldr = cpr_here(p->ldr);
     EACH_ROW {
         EACH_PANEL {
-            const __mmask16 columns = mask_of(p->n - 16 * j);
-            if (floats) {
-                const float *r = (const float *)from + 16 * j;
-                acc[i][j] = _mm512_add_ps(acc[i][j], whole ? _mm512_loadu_ps(r) : _mm512_maskz_loadu_ps(columns, r));
-            } else {
-                const uint16_t *r = (const uint16_t *)from + 16 * j;
-                const __m256i halves = whole ? _mm256_loadu_si256((const __m256i *)r) : _mm256_maskz_loadu_epi16(columns, r);
-                const __m512i wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
-                acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_castsi512_ps(wide));
-            }
+            const uint16_t *r = from + 16 * j;
+            const __m256i halves = whole ? _mm256_loadu_si256((const __m256i *)r)
+                                         : _mm256_maskz_loadu_epi16(mask_of(p->n - 16 * j), r);
+            const __m512i wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+            acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_castsi512_ps(wide));
         }
-        from += step;
-    }
-}
-
-static inline __attribute__((always_inline)) void store_floats(const int MR, const int NP, const cpr_block *p,
-                                                               __m512 acc[14][4])
-{
-    const bool whole = p->n >= 16 * NP;
-    float *c = p->c;
-    const int64_t ldc = cpr_here(p->ldc);
-    EACH_ROW {
-        EACH_PANEL {
-            if (whole)
-                _mm512_storeu_ps(c + 16 * j, acc[i][j]);
-            else
-                _mm512_mask_storeu_ps(c + 16 * j, mask_of(p->n - 16 * j), acc[i][j]);
-        }
-        c += ldc;
+        from += ldr;
     }
 }
 
@@ -105,19 +73,16 @@ static inline __attribute__((always_inline)) void store_tile(const int MR, const
 {
     if (p->zeros && !p->more)
         EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_setzero_ps());
-    /* All of the residual before the first store: no load waits for a store that it might alias. */
     if (p->residual && !p->more) {
         if (p->store == CPR_F32)
-            add_residual(MR, NP, p, true, acc);
+            add_floats(MR, NP, p, acc);
         else
-            add_residual(MR, NP, p, false, acc);
+            add_halves(MR, NP, p, acc);
     }
-    if (!p->more && (cpr_here_float(&p->low) > -__builtin_inff() || cpr_here_float(&p->high) < __builtin_inff())) {
-        const __m512 low = _mm512_set1_ps(cpr_here_float(&p->low)), high = _mm512_set1_ps(cpr_here_float(&p->high));
-        EACH_PANEL EACH_ROW acc[i][j] = _mm512_min_ps(high, _mm512_max_ps(low, acc[i][j])); /* NaN passes */
-    }
+    if (!p->more)
+        clip_floats(MR, NP, p, acc);
     if (p->more || p->store == CPR_F32)
-        store_floats(MR, NP, p, acc);
+        store_rows(MR, NP, p, acc);
     else
         store_halves(MR, NP, p, acc);
 }

@@ -31,14 +31,8 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         const __m512 start = p->start ? _mm512_loadu_ps((const float *)p->start + 16 * j) : _mm512_setzero_ps();
         EACH_ROW acc[i][j] = start;
     }
-    if (__builtin_expect(p->resume, 0)) {
-        const float *c = p->c;
-        const int64_t ldc = cpr_here(p->ldc);
-        EACH_ROW {
-            EACH_PANEL acc[i][j] = _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), c + 16 * j);
-            c += ldc;
-        }
-    }
+    if (__builtin_expect(p->resume, 0))
+        load_sums(MR, NP, p, acc);
 
     if (p->residual && !p->more)
         fetch_residual(MR, NP, p);

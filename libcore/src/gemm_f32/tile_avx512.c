@@ -2,19 +2,8 @@
  *
  * Registers: 14 x 2 accumulators + 2 of B + 1 broadcast of A = 31 of 32.
  */
-#include <immintrin.h>
-
 #include "gemm_f32/gemm_f32.h"
-#include "product/tiles.h"
-
-#define EACH_ROW _Pragma("GCC unroll 14") for (int i = 0; i < MR; i++)
-#define EACH_PANEL _Pragma("GCC unroll 4") for (int j = 0; j < NP; j++)
-
-/* The columns that exist of a panel, `left` of the block's being left from its first on. */
-static inline __attribute__((always_inline)) __mmask16 mask_of(int64_t left)
-{
-    return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-}
+#include "product/zmm.h"
 
 /* Rows of B: it comes from L2, where Intel's processors do not fetch far enough by themselves, and for the first
  * rows of A from L3 or main memory.  Few rows of A take less time for one of B. */
@@ -41,14 +30,8 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         const __m512 start = p->start ? _mm512_loadu_ps((const float *)p->start + 16 * j) : _mm512_setzero_ps();
         EACH_ROW acc[i][j] = start;
     }
-    if (__builtin_expect(p->resume, 0)) {
-        const float *c = p->c;
-        const int64_t ldc = cpr_here(p->ldc);
-        EACH_ROW {
-            EACH_PANEL acc[i][j] = _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), c + 16 * j);
-            c += ldc;
-        }
-    }
+    if (__builtin_expect(p->resume, 0))
+        load_sums(MR, NP, p, acc);
 
     const bool added = p->residual && !p->more;
     if (added) { /* it comes from far away: fetched while the sums are made */
@@ -86,35 +69,11 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
 
     if (p->zeros && !p->more)
         EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_setzero_ps());
-    const bool whole = p->n >= 16 * NP;
-    /* All of the residual before the first store: no load waits for a store that it might alias. */
-    if (added) {
-        const float *residual = p->residual;
-        const int64_t ldr = cpr_here(p->ldr);
-        EACH_ROW {
-            EACH_PANEL {
-                const float *r = residual + 16 * j;
-                const __m512 more = whole ? _mm512_loadu_ps(r) : _mm512_maskz_loadu_ps(mask_of(p->n - 16 * j), r);
-                acc[i][j] = _mm512_add_ps(acc[i][j], more);
-            }
-            residual += ldr;
-        }
-    }
-    if (!p->more && (cpr_here_float(&p->low) > -__builtin_inff() || cpr_here_float(&p->high) < __builtin_inff())) {
-        const __m512 low = _mm512_set1_ps(cpr_here_float(&p->low)), high = _mm512_set1_ps(cpr_here_float(&p->high));
-        EACH_PANEL EACH_ROW acc[i][j] = _mm512_min_ps(high, _mm512_max_ps(low, acc[i][j])); /* NaN passes: second operand */
-    }
-    float *c = p->c;
-    const int64_t ldc = cpr_here(p->ldc);
-    EACH_ROW {
-        EACH_PANEL {
-            if (whole)
-                _mm512_storeu_ps(c + 16 * j, acc[i][j]);
-            else
-                _mm512_mask_storeu_ps(c + 16 * j, mask_of(p->n - 16 * j), acc[i][j]);
-        }
-        c += ldc;
-    }
+    if (added)
+        add_floats(MR, NP, p, acc);
+    if (!p->more)
+        clip_floats(MR, NP, p, acc);
+    store_rows(MR, NP, p, acc);
 }
 
 FOURTEEN(1)
