@@ -245,6 +245,17 @@ def test_graphs_of_bfloat16_stay_in_it(tail: str) -> None:
     assert_same_bytes(found, graph, given["x"], threads=(1, 2, 3), precision="bf16")
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_cast_like_has_a_kernel(precision: str) -> None:
+    """A cast that takes its type from another value is planned as any cast."""
+    graph = graph_of([Node("CastLike", ["x", "t"], ["y"])], {"t": np.zeros(1, np.int32)}, "y")
+    x = np.array([[1.5, -2.5]], np.float32)
+    session = compress_tensor.compile(graph, precision=precision)
+
+    assert [line.how for line in session.report({"x": x})] == ["cast"]
+    assert session.run({"x": x})["y"].tolist() == [[1, -2]]
+
+
 def test_any_value_of_the_graph() -> None:
     """Values that exist only rounded can still be asked for."""
     rng = np.random.default_rng(5)

@@ -283,7 +283,7 @@ def passed(ctx: Lowering, node: Node) -> tuple[list[View], View] | None:
 
 def cast(ctx: Lowering, node: Node) -> bool:
     """Take a value for what it is, if a cast between float32 and bfloat16 changes nothing of it."""
-    (given,), (made,) = node.inputs, node.outputs
+    given, made = node.inputs[0], node.outputs[0]  # CastLike has another input
     if _narrows(ctx, node) and _exists(ctx, given):
         if made not in ctx.views:
             ctx.define(made, ctx.halves[given])
