@@ -8,23 +8,6 @@
 
 #define EACH_PAIR _Pragma("GCC unroll 2") for (int j = 0; j + 1 < NP; j += 2)
 
-/* Bytes of an element of C and of the residual. */
-static inline __attribute__((always_inline)) int64_t width_of(const cpr_block *p)
-{
-    return p->more || p->store == CPR_F32 ? 4 : 2;
-}
-
-/* Fetch the residual: it comes from far away. */
-static inline __attribute__((always_inline)) void fetch_residual(const int MR, const int NP, const cpr_block *p)
-{
-    const char *from = p->residual;
-    const int64_t width = width_of(p), step = cpr_here(p->ldr * width);
-    EACH_ROW {
-        EACH_PANEL _mm_prefetch(from + 16 * j * width, _MM_HINT_T0);
-        from += step;
-    }
-}
-
 /* Add the residual, bfloat16. */
 static inline __attribute__((always_inline)) void add_halves(const int MR, const int NP, const cpr_block *p, __m512 acc[14][4])
 {

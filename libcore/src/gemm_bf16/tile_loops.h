@@ -35,7 +35,7 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         load_sums(MR, NP, p, acc);
 
     if (p->residual && !p->more)
-        fetch_residual(MR, NP, p);
+        fetch_residual(MR, NP, p, p->store == CPR_F32 ? 4 : 2);
     if (p->store == CPR_BF16) { /* what is written comes from far away as well */
         const char *c = p->c;
         const int64_t step = cpr_here(2 * p->ldc);

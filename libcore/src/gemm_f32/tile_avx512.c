@@ -34,14 +34,8 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         load_sums(MR, NP, p, acc);
 
     const bool added = p->residual && !p->more;
-    if (added) { /* it comes from far away: fetched while the sums are made */
-        const float *residual = p->residual;
-        const int64_t ldr = cpr_here(p->ldr);
-        EACH_ROW {
-            EACH_PANEL _mm_prefetch((const char *)(residual + 16 * j), _MM_HINT_T0);
-            residual += ldr;
-        }
-    }
+    if (added)
+        fetch_residual(MR, NP, p, sizeof(float));
 
     const float *b = p->b;
     const char *ahead = p->ahead;

@@ -26,6 +26,17 @@ static inline __attribute__((always_inline)) void load_sums(const int MR, const 
     }
 }
 
+/* Fetch the residual, of elements of `width` bytes, while sums are made: it comes from far away. */
+static inline __attribute__((always_inline)) void fetch_residual(const int MR, const int NP, const cpr_block *p, int64_t width)
+{
+    const char *from = p->residual;
+    const int64_t step = cpr_here(p->ldr * width);
+    EACH_ROW {
+        EACH_PANEL _mm_prefetch(from + 16 * j * width, _MM_HINT_T0);
+        from += step;
+    }
+}
+
 /* Add the residual, floats: all of it before the first store, so that no load waits for a store that it
  * might alias. */
 static inline __attribute__((always_inline)) void add_floats(const int MR, const int NP, const cpr_block *p, __m512 acc[14][4])

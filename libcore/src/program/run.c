@@ -143,7 +143,7 @@ static cpr_status repeat(run *shared, int64_t count)
 
 enum { NAP = 20 * 1000 /* nanoseconds */ };
 
-/* Wait until nobody owns the word, and own it.  False: this thread does already, further up. */
+/* Wait until nobody owns the word, and own it; *mine: whether that is new, not this thread's further up. */
 static cpr_status own(run *r, _Atomic uint64_t *owner, uint64_t self, bool *mine)
 {
     for (uint64_t found = 0; !atomic_compare_exchange_strong(owner, &found, self); found = 0) {

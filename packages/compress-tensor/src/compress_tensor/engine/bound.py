@@ -71,9 +71,8 @@ class Bound:
         kept = self._kept
         if kept is None or stop is not None:
             return self._slowly(stop)
-        status = kept.start(
-            kept.at
-        )  # no more: the smallest networks take less than this takes Python
+        # No more than this: the smallest networks take less time than it takes Python.
+        status = kept.start(kept.at)
         if status:
             raise failed(status)
         return self.outputs

@@ -51,12 +51,12 @@ class Job:
             bases=ctypes.addressof(addresses),
             n_bases=program.n_bases,
             pool=pool.handle if pool else None,
-            steps=None if steps is None else steps.ctypes.data,
+            steps=None if steps is None else address(steps),
             count=count,
         )
         self._kept: list[object] = [program, addresses, pool, steps]
         self.at = ctypes.addressof(self._words)
-        self.start = program.run_job
+        self.start = unchecked("cpr_run_job")
         self.watch(None)
 
     def watch(self, stop: Stop | None) -> None:
@@ -107,7 +107,6 @@ class Program:
         self.handle = ctypes.c_void_p()
         self.records = tuple(records)
         self.n_bases = len(bases) + 1
-        self.run_job = unchecked("cpr_run_job")
         base_of = {id(buffer): n + 1 for n, buffer in enumerate(bases)}
         rows: list[list[int]] = []
         index: dict[tuple[object, ...], int] = {}

@@ -100,6 +100,7 @@ def core() -> ctypes.CDLL:
         return _loaded()
 
 
+@functools.cache
 def unchecked(name: str) -> Callable[..., int]:
     """Return a function that returns its status as it is, for `failure`: a check costs 150 ns."""
     prototype = ctypes.CFUNCTYPE(ctypes.c_int32, *SIGNATURES[name])
