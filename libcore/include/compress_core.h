@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define CPR_ABI_MAJOR 3
-#define CPR_ABI_MINOR 0
+#define CPR_ABI_MINOR 1
 
 #define CPR_TENSOR_WORDS 20
 #define CPR_MAX_RANK 8

@@ -1,15 +1,8 @@
-/* cases_product.c - packing, matrix products, convolutions. */
+/* cases_product.c - matrix products, convolutions. */
 #include <math.h>
 #include <string.h>
 
 #include "check.h"
-
-enum { PANEL = 16 };
-
-static int64_t panels_of(int64_t n)
-{
-    return (n + PANEL - 1) / PANEL;
-}
 
 /* An operand whose dim `dense` has stride 1; the others in any order, with gaps and signs. */
 static operand *add_runs(rng *r, test_case *t, role role, int32_t dtype, int32_t rank, const int64_t *dim, int32_t dense)
@@ -78,38 +71,6 @@ static void add_optional(rng *r, test_case *t, int32_t dtype, int32_t rank, cons
 }
 
 /* ---- matrices --------------------------------------------------------------------------- */
-
-static void make_pack_f32(rng *r, test_case *t)
-{
-    const int64_t taps = one_in(r, 2) ? 1 : one_in(r, 4) ? between(r, 120, 140) : between(r, 0, 12);
-    const int64_t in[] = {between(r, 0, 3), taps, between(r, 0, 40), between(r, 0, 70)};
-    const int64_t flat[] = {in[0], in[2], in[3]}, out[] = {in[0], panels_of(in[3]), taps * in[2], PANEL};
-    if (taps == 1 && one_in(r, 2)) {
-        add(r, t, INPUT, F32, 3, flat);
-    } else {
-        operand *b = add(r, t, INPUT, F32, 4, in);
-        if (one_in(r, 2)) { /* [n, k, taps], as convolutions have it */
-            const int64_t some = taps ? taps : 1, k = in[2] ? in[2] : 1, n = in[3] ? in[3] : 1;
-            const int64_t stride[] = {some * k * n, 1, some, some * k};
-            memcpy(b->stride, stride, sizeof stride);
-        }
-    }
-    add_dense(t, OUTPUT, F32, 4, out);
-}
-
-static void make_pack_s8(rng *r, test_case *t)
-{
-    const int64_t batch = one_in(r, 2) ? 1 : between(r, 0, 3);
-    const int64_t in[] = {batch, between(r, 0, 4), between(r, 0, 40), between(r, 0, 70)};
-    const int64_t out[] = {in[0], panels_of(in[3]), in[1], (in[2] + 3) / 4, PANEL, 4};
-    add(r, t, INPUT, S8, 4, in);
-    add_dense(t, OUTPUT, S8, 6, out);
-    if (in[0] == 1 && one_in(r, 2)) {
-        const int64_t columns = out[1] * PANEL;
-        add_dense(t, OUTPUT, S32, 1, &columns);
-        arg_int(t, one_in(r, 3) ? 255 : between(r, 0, 255));
-    }
-}
 
 static void random_matrix(rng *r, int64_t *a, int64_t *c)
 {
@@ -189,14 +150,6 @@ static void add_epilogue_args(rng *r, test_case *t, int32_t store)
     arg_float(t, 0.75);
     arg_float(t, 0.5);
     arg_int(t, between(r, 0, 255));
-}
-
-static void make_pack_bf16(rng *r, test_case *t)
-{
-    const int64_t in[] = {between(r, 0, 3), between(r, 0, 4), between(r, 0, 40), between(r, 0, 70)};
-    const int64_t out[] = {in[0], panels_of(in[3]), in[1], (in[2] + 1) / 2, PANEL, 2};
-    add(r, t, INPUT, F32, 4, in);
-    add_dense(t, OUTPUT, BF16, 6, out);
 }
 
 static void make_gemm_bf16(rng *r, test_case *t)
@@ -443,8 +396,8 @@ static void make_depthwise_s8(rng *r, test_case *t)
 }
 
 const generator cases_product[] = {
-    {"pack_f32", make_pack_f32}, {"pack_s8", make_pack_s8}, {"gemm_f32", make_gemm_f32}, {"gemm_s8", make_gemm_s8},
+    {"gemm_f32", make_gemm_f32}, {"gemm_s8", make_gemm_s8},
     {"conv_f32", make_conv_f32}, {"conv_winograd_f32", make_conv_winograd_f32}, {"conv_s8", make_conv_s8},
-    {"depthwise_f32", make_depthwise_f32}, {"depthwise_s8", make_depthwise_s8}, {"pack_bf16", make_pack_bf16}, {"gemm_bf16", make_gemm_bf16},
+    {"depthwise_f32", make_depthwise_f32}, {"depthwise_s8", make_depthwise_s8}, {"gemm_bf16", make_gemm_bf16},
     {"conv_bf16", make_conv_bf16}, {"depthwise_bf16", make_depthwise_bf16}, {NULL, NULL},
 };

@@ -224,8 +224,8 @@ static bool check_case(rng *r, const test_case *t)
 /* ---- main ----------------------------------------------------------------------------------- */
 
 static const generator *const families[] = {cases_vector, cases_reduce, cases_norm, cases_pool,
-                                            cases_gather, cases_quant, cases_recurrent, cases_product, cases_grad,
-                                            cases_attention};
+                                            cases_gather, cases_quant, cases_recurrent, cases_pack, cases_product,
+                                            cases_grad, cases_attention};
 
 static rng stream(uint64_t seed, uint64_t kernel, uint64_t index)
 {

@@ -18,6 +18,13 @@ enum {
     U32 = 12, U64 = 13, BF16 = 16
 };
 
+enum { PANEL = 16 /* columns of a packed matrix that lie together */ };
+
+static inline int64_t panels_of(int64_t n)
+{
+    return (n + PANEL - 1) / PANEL;
+}
+
 enum { AMX = 5 /* the highest instruction set */ };
 
 enum { MAX_ARGS = 64, AREA = 1 << 20 /* bytes that an operand may span */ };
@@ -53,7 +60,7 @@ typedef struct {
 
 /* A family's generators, ended by {NULL, NULL}. */
 extern const generator cases_vector[], cases_reduce[], cases_norm[], cases_pool[], cases_gather[], cases_quant[],
-    cases_recurrent[], cases_product[], cases_grad[], cases_attention[];
+    cases_recurrent[], cases_pack[], cases_product[], cases_grad[], cases_attention[];
 
 /* ---- chance --------------------------------------------------------------------------- */
 

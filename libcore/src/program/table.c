@@ -54,6 +54,7 @@
     X(pack_f32)    \
     X(gemm_f32)    \
     X(conv_f32)    \
+    X(pack_winograd_f32) \
     X(conv_winograd_f32) \
     X(depthwise_f32) \
     X(depthwise_bf16) \

@@ -37,6 +37,8 @@ typedef struct {
 
 typedef struct {
     int64_t tile; /* m */
+    /* out[p * plane + c * 16 + i] = (G g_c G')_p of taps[c * 9 + t][i], in float64, for c < count. */
+    void (*kernel)(const float *taps, int64_t count, float *out, int64_t plane);
     /* v[p * plane + c] = (B' d_c B)_p of n * n pixels, for whole strips of c: zeros past the channels. */
     void (*input)(float *const *pixels, int64_t channels, float *v, int64_t plane);
     /* Y of the sums s[p * plane + c], which hold whole strips of channels. */
@@ -48,5 +50,8 @@ typedef struct {
 } cpr_winograd_ops;
 
 extern const cpr_winograd_ops cpr_winograd_scalar, cpr_winograd_avx2, cpr_winograd_avx512;
+
+/* Those of the instruction set in use. */
+const cpr_winograd_ops *cpr_winograd_in_use(void);
 
 #endif

@@ -14,6 +14,39 @@
 
 enum { MOST = CPR_MOST_TILE + 2 };
 
+/* G: one row per point p, [1, p, p^2] / product over the other points q of (p - q), and infinity's. */
+#define ROW(p, others) {1 / (others), (p) / (others), (p) * (p) / (others)}
+#define A (double)CPR_WINOGRAD_NEAR
+#define B (double)CPR_WINOGRAD_FAR
+static const double g_2[][3] = {ROW(0.0, -1.0), ROW(1.0, 2.0), ROW(-1.0, 2.0), {0, 0, 1}};
+static const double g_4[][3] = {
+    ROW(0.0, A * A * B * B),
+    ROW(A, 2 * A * A * (A * A - B * B)),
+    ROW(-A, 2 * A * A * (A * A - B * B)),
+    ROW(B, 2 * B * B * (B * B - A * A)),
+    ROW(-B, 2 * B * B * (B * B - A * A)),
+    {0, 0, 1},
+};
+#undef A
+#undef B
+
+INLINE void kernel(const int n, const double (*g)[3], const float *taps, int64_t count, float *out, int64_t plane)
+{
+    for (int64_t c = 0; c < count; c++, taps += 9 * CPR_STRIP, out += CPR_STRIP)
+        LINES(a, n)
+        {
+            double half[3][CPR_STRIP] __attribute__((aligned(64)));
+            EACH(x, 3)
+            LANES half[x][i] = g[a][0] * taps[x * CPR_STRIP + i] + g[a][1] * taps[(3 + x) * CPR_STRIP + i] +
+                               g[a][2] * taps[(6 + x) * CPR_STRIP + i];
+            LINES(b, n)
+            {
+                float *to = out + (a * n + b) * plane;
+                LANES to[i] = (float)(g[b][0] * half[0][i] + g[b][1] * half[1][i] + g[b][2] * half[2][i]);
+            }
+        }
+}
+
 /* One column or row: from n pointers to strips, to as many. */
 typedef void line(const float *const *d, float *const *v);
 
@@ -205,6 +238,16 @@ INLINE void output(const int m, line *along, const float *s, int64_t plane, cons
     }
 }
 
+static void kernel_2(const float *taps, int64_t count, float *out, int64_t plane)
+{
+    kernel(4, g_2, taps, count, out, plane);
+}
+
+static void kernel_4(const float *taps, int64_t count, float *out, int64_t plane)
+{
+    kernel(6, g_4, taps, count, out, plane);
+}
+
 static void input_2(float *const *pixels, int64_t channels, float *v, int64_t plane)
 {
     input(2, input_line_2, pixels, channels, v, plane);
@@ -225,4 +268,4 @@ static void output_4(const float *s, int64_t plane, const cpr_winograd_result *t
     output(4, output_line_4, s, plane, to);
 }
 
-const cpr_winograd_ops TABLE = {{2, input_2, output_2}, {4, input_4, output_4}};
+const cpr_winograd_ops TABLE = {{2, kernel_2, input_2, output_2}, {4, kernel_4, input_4, output_4}};

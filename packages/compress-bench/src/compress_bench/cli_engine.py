@@ -89,7 +89,7 @@ def models(
         list[str] | None, typer.Argument(help="zoo, networks of it, ONNX files; by default zoo.")
     ] = None,
     types: Annotated[
-        list[Kind] | None, typer.Option("--type", help="By default all but winograd.")
+        list[Kind] | None, typer.Option("--type", help="By default fp32, int8 and bf16.")
     ] = None,
     batch: Annotated[list[int], typer.Option(min=1)] = [1, 8],  # noqa: B006
     threads: Threads = [1, 2],  # noqa: B006

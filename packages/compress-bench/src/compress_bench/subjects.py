@@ -1,7 +1,7 @@
 """What `compress-bench models` measures: networks of the zoo and files, in fp32, int8 and so on.
 
 The fp32 file is written once; the int8 file is made of it by `compress_quant.quantize_static` and
-is the same for every runtime; bf16 and winograd are the fp32 file, computed in another way.
+is the same for every runtime; bf16, winograd and direct are the fp32 file, computed in another way.
 Files are kept in a work folder under a name that changes with the code that makes them.
 """
 

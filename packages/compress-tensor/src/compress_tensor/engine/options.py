@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TILES = (2, 4)  #: of Winograd's minimal filtering: outputs down and across
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -11,12 +13,13 @@ class Options:
 
     Attributes:
         half: products of floats take bfloat16 operands.
-        winograd: 3 x 3 convolutions of floats may use Winograd's minimal filtering.
+        winograd: the largest tile of Winograd's minimal filtering that 3 x 3 convolutions of
+            floats may use: 0 (none), 2 or 4.
         any_strides: outputs may lie in any order of their dimensions.
     """
 
     half: bool = False
-    winograd: bool = False
+    winograd: int = 2
     any_strides: bool = False
 
 

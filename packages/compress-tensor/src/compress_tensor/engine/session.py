@@ -21,7 +21,7 @@ from ..processors import processors
 from .bound import Bound, require_in_place
 from .inputs import checked_input
 from .lowering import WeightCache
-from .options import Options
+from .options import TILES, Options
 from .run import Arenas, Plan, Planned
 from .stage import MOST_PLANS, Key, Stage
 from .steps import Record
@@ -42,19 +42,21 @@ class Session:
             round their operands to bfloat16 and sum in float32 (see libcore's README).  The bytes
             are the same on every processor; one without VDPBF16PS takes longer than for float32,
             and `report` says so.
-        winograd: whether 3 x 3 convolutions of float32 values with stride 1 may use Winograd's
-            minimal filtering, where it is faster: results differ in rounding, whose errors are
-            about as large (`lower.winograd` has numbers), and are still the same bytes on every
-            processor, with any number of threads and in any batch.  The packed weights of such
-            a convolution take 1.8 or 4 times the memory.  A value that is not finite spoils the
-            up to 36 outputs around it.
+        winograd: the largest tile of Winograd's minimal filtering that 3 x 3 convolutions of
+            float32 values with stride 1 may use, where it is faster.  2: 2.25 times fewer
+            multiplications, rounding errors half as large as those of direct sums, packed weights
+            1.8 times as large.  4: 4 times fewer, errors twice as large as direct sums', packed
+            weights 4 times as large.  0: direct sums alone, in one order for all convolutions.
+            In each case bytes are the same on every processor, with any number of threads and
+            in any batch.  A value that is not finite makes all outputs of the tiles around it
+            NaN.  `lower.winograd` has numbers.
         share: a session of this same graph whose packed weights this one uses too.  The graph must
             not have been changed in between.
         any_strides: outputs are arrays whose dimensions may lie in any order in memory, as the
             kernels write them (channels last, for instance), which saves copies.
 
     Raises:
-        InputError: for another precision, or a session that cannot be shared with.
+        InputError: for another precision or tile, or a session that cannot be shared with.
         GraphError: if the graph is not well formed.
         UnsupportedError: naming every operator without definition, and its nodes.
     """
@@ -66,12 +68,14 @@ class Session:
         threads: int | None = None,
         outputs: Sequence[str] | None = None,
         precision: str = "float32",
-        winograd: bool = False,
+        winograd: int = 2,
         share: Session | None = None,
         any_strides: bool = False,
     ) -> None:
         if precision not in PRECISIONS:
             raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+        if winograd not in (0, *TILES):
+            raise InputError(f"winograd must be 0, 2 or 4, the largest tile, not {winograd!r}")
         graph.check()
         self.graph = graph
         self.precision = precision
@@ -273,7 +277,7 @@ def compile(  # noqa: A001 - the name that users expect
     threads: int | None = None,
     outputs: Sequence[str] | None = None,
     precision: str = "float32",
-    winograd: bool = False,
+    winograd: int = 2,
     share: Session | None = None,
     any_strides: bool = False,
 ) -> Session:

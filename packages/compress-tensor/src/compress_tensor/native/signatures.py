@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-ABI = (3, 0)  #: the compress_core.h this table was written against
+ABI = (3, 1)  #: the compress_core.h this table was written against
 
 I32 = ctypes.c_int32
 I64 = ctypes.c_int64

@@ -37,14 +37,16 @@ def conv(ctx: Lowering, node: Node) -> None:
         done.finish(ctx)
         return
     plain_bias = bias is not None or not bias_name
-    finite = any(w.pads) and plain_bias and is_finite(ctx.value(node.inputs[1]))
+    three = w.kernel == (3, 3)
+    finite = (three or any(w.pads)) and is_finite(ctx.value(node.inputs[1]))
     half = halves.is_half(ctx, node)
     if half:
         out = half_products.target(ctx, done.output, done.residual, last=True)
     else:
-        tile = _winograd_tile(ctx, node, w, groups)
+        tile = _winograd_tile(ctx, node, w, groups) if three and finite else 0
         over = [done.residual] if done.residual and not tile and not _collides(size[1]) else []
         out = ctx.output(done.output, channels_last, View.is_channels_last, over)
+    finite = finite and plain_bias and any(w.pads)
     if out.size:
         if half:
             rows = bias_rows(ctx, bias_name, done.bias, groups)
@@ -71,12 +73,12 @@ def _collides(channels: int) -> bool:
 
 
 def _winograd_tile(ctx: Lowering, node: Node, w: Window, groups: int) -> int:
-    """Return the tile of Winograd's filtering for this convolution, 0 for none."""
-    fits = (w.kernel, w.strides, w.dilations, groups) == ((3, 3), (1, 1), (1, 1), 1)
-    if not ctx.options.winograd or not fits or ctx.value(node.inputs[1]) is None:
+    """Return the tile of Winograd's filtering for a 3 x 3 convolution, 0 for none."""
+    if (w.strides, w.dilations, groups) != ((1, 1), (1, 1), 1):
         return 0
     out = ctx.info(node.outputs[0]).dims
-    return winograd.best_tile(ctx.info(node.inputs[0]).dims[1], out[1], out[-2], out[-1])
+    channels = ctx.info(node.inputs[0]).dims[1]
+    return winograd.best_tile(channels, out[1], out[-2], out[-1], ctx.options.winograd)
 
 
 def _winograd(

@@ -1,4 +1,4 @@
-"""3 x 3 convolutions with fewer multiplications, under winograd=True.
+"""3 x 3 convolutions with fewer multiplications.
 
 Lavin and Gray 2016, Fast Algorithms for Convolutional Neural Networks (arXiv 1509.09308):
 F(2 x 2, 3 x 3) and F(4 x 4, 3 x 3), the latter with other points, see libcore's
@@ -21,16 +21,12 @@ None of 1000 answers of ResNet-20, ResNet-56 and ResNet-8 on CIFAR-10 changes.
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 
 from ...graph.graph import Array
-from .matrix import pack
-
-NEAR, FAR = 0.625, 1.5  #: the points of F(4 x 4) beside 0 and infinity, with both signs
-#: by the tile's height and width
-POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, NEAR, -NEAR, FAR, -FAR)}
+from ...native.call import call
+from ..options import TILES
+from .matrix import PANEL, panels
 
 # Measured on one core of a Zen 4 processor (3.7 GHz, AVX-512).
 MULTIPLY_ADDS = 57e9  #: a second
@@ -42,34 +38,15 @@ LEAST_CHANNELS = 16  #: with fewer, whole strips of channels are transformed for
 WORTH = 0.9  #: of the direct convolution's time: less is not worth the memory
 
 
-def transform(tile: int) -> Array:
-    """Return G: float64 [tile + 2, 3], one row per point, the last for infinity.
-
-    Row p is [1, p, p^2] / prod over the other points q of (p - q).
-    """
-    points = POINTS[tile]
-    rows = [np.array([1.0, p, p * p]) / prod(p - q for q in points if q != p) for p in points]
-    return np.stack([*rows, np.array([0.0, 0.0, 1.0])])
-
-
 def pack_kernel(kernel: Array, tile: int) -> Array:
-    """Return [OC, IC, 3, 3] as G g G', packed: [(tile + 2)^2, panels, IC, 16].
-
-    Transformed in float64 and rounded once.  Sums are written out: those of a matrix product
-    would not be the same on every processor.
-    """
-    g = transform(tile)
-    n, (oc, ic) = len(g), kernel.shape[:2]
-    taps = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0), np.float64)
-    made = np.empty((n * n, ic, oc), np.float32)
-    for a, down in enumerate(g):
-        line = down[0] * taps[0] + down[1] * taps[1] + down[2] * taps[2]
-        for b, across in enumerate(g):
-            made[a * n + b] = across[0] * line[0] + across[1] * line[1] + across[2] * line[2]
-    return pack(made)
+    """Return [OC, IC, 3, 3] as G g G', packed: [(tile + 2)^2, panels, IC, 16]."""
+    oc, ic = kernel.shape[:2]
+    packed = np.empty(((tile + 2) ** 2, panels(oc), ic, PANEL), np.float32)
+    call("pack_winograd_f32", [np.ascontiguousarray(kernel), packed], [tile])
+    return packed
 
 
-def best_tile(channels: int, columns: int, height: int, width: int) -> int:
+def best_tile(channels: int, columns: int, height: int, width: int, most: int) -> int:
     """Return the tile that is fastest for a convolution of this shape, 0 for none.
 
     It must not depend on the batch, the threads or the processor, which would change the bytes.
@@ -80,11 +57,14 @@ def best_tile(channels: int, columns: int, height: int, width: int) -> int:
         columns: channels of the output.
         height: of the output.
         width: of the output.
+        most: the largest tile that may be used.
     """
     if min(channels, columns) < LEAST_CHANNELS:
         return 0
     best, least = 0, WORTH * _seconds(9 * height * width, 9, channels * columns)
-    for tile in POINTS:
+    for tile in TILES:
+        if tile > most:
+            break
         tiles = -(-height // tile) * -(-width // tile)
         points = (tile + 2) ** 2
         seconds = _seconds(tiles * points, points, channels * columns)
