@@ -22,6 +22,74 @@ static inline __attribute__((always_inline)) void step(const int MR, const int N
     }
 }
 
+/* What becomes of all sums of a tile. */
+static inline __attribute__((always_inline)) void finish(const int MR, const int NP, const cpr_block *p, bool added,
+                                                         __m512 acc[14][4])
+{
+    if (p->zeros && !p->more)
+        EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_setzero_ps());
+    if (added)
+        add_floats(MR, NP, p, acc);
+    if (!p->more)
+        clip_floats(MR, NP, p, acc);
+    store_rows(MR, NP, p, acc);
+}
+
+/* Rows of A that lie evenly.  A tile of 14 rows and one panel has hardly more products than loads, and
+ * there are not registers enough for 14 addresses; five rows have their addresses from one and two steps. */
+typedef struct {
+    const char *at[3];
+    int64_t step, step3;
+} even_rows;
+
+static inline __attribute__((always_inline)) even_rows even_rows_of(const cpr_block *p)
+{
+    const int64_t step = cpr_here(p->row_step);
+    const char *at = p->rows[0];
+    return (even_rows){{at, at + 5 * step, at + 10 * step}, step, 3 * step};
+}
+
+static inline __attribute__((always_inline)) void even_rows_on(even_rows *e, int64_t bytes)
+{
+    for (int i = 0; i < 3; i++)
+        e->at[i] += bytes;
+}
+
+/* The float at a distance from the start of row i, in all lanes: both are constants. */
+static inline __attribute__((always_inline)) __m512 even_float(const even_rows *e, const int i, const int bytes)
+{
+    __m512 word;
+    const char *at = e->at[i / 5];
+    if (i % 5 == 0)
+        __asm__("vbroadcastss %c2(%1), %0" : "=v"(word) : "r"(at), "i"(bytes));
+    else if (i % 5 == 1)
+        __asm__("vbroadcastss %c2(%1,%3), %0" : "=v"(word) : "r"(at), "i"(bytes), "r"(e->step));
+    else if (i % 5 == 2)
+        __asm__("vbroadcastss %c2(%1,%3,2), %0" : "=v"(word) : "r"(at), "i"(bytes), "r"(e->step));
+    else if (i % 5 == 3)
+        __asm__("vbroadcastss %c2(%1,%3), %0" : "=v"(word) : "r"(at), "i"(bytes), "r"(e->step3));
+    else
+        __asm__("vbroadcastss %c2(%1,%3,4), %0" : "=v"(word) : "r"(at), "i"(bytes), "r"(e->step));
+    return word;
+}
+
+/* All k of one panel and evenly spaced rows. */
+static inline __attribute__((always_inline)) void even(const int MR, const cpr_block *p, __m512 acc[14][4])
+{
+    even_rows rows = even_rows_of(p);
+    const float *b = p->b;
+    int64_t k = p->kc;
+    for (; k >= 8; k -= 8, b += 8 * CPR_PANEL, even_rows_on(&rows, 32))
+        _Pragma("GCC unroll 8") for (int u = 0; u < 8; u++) {
+            const __m512 bk = _mm512_loadu_ps(b + u * CPR_PANEL);
+            EACH_ROW acc[i][0] = _mm512_fmadd_ps(even_float(&rows, i, 4 * u), bk, acc[i][0]);
+        }
+    for (; k > 0; k--, b += CPR_PANEL, even_rows_on(&rows, 4)) {
+        const __m512 bk = _mm512_loadu_ps(b);
+        EACH_ROW acc[i][0] = _mm512_fmadd_ps(even_float(&rows, i, 0), bk, acc[i][0]);
+    }
+}
+
 static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_block *p)
 {
     __m512 acc[14][4];
@@ -36,6 +104,12 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
     const bool added = p->residual && !p->more;
     if (added)
         fetch_residual(MR, NP, p, sizeof(float));
+
+    if (NP == 1 && p->row_step) {
+        even(MR, p, acc);
+        finish(MR, NP, p, added, acc);
+        return;
+    }
 
     const float *b = p->b;
     const char *ahead = p->ahead;
@@ -61,13 +135,7 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
             step(MR, NP, acc, a, k, b, panel);
     }
 
-    if (p->zeros && !p->more)
-        EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_setzero_ps());
-    if (added)
-        add_floats(MR, NP, p, acc);
-    if (!p->more)
-        clip_floats(MR, NP, p, acc);
-    store_rows(MR, NP, p, acc);
+    finish(MR, NP, p, added, acc);
 }
 
 FOURTEEN(1)

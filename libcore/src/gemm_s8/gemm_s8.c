@@ -11,7 +11,7 @@ cpr_product_kind cpr_s8_kind(int32_t store)
         .b_bytes = 1,
         .c_bytes = cpr_dtype_bytes(store),
         .k_unit = 4,
-        .ahead = 1 << 17,
+        .ahead = 1 << 18,
         .speed = 1,
     };
 #if defined(__x86_64__)

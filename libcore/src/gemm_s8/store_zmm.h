@@ -59,20 +59,20 @@ static inline __attribute__((always_inline)) bool saturates(const int NP, const 
     return small;
 }
 
-/* What becomes a code: not above `high`, so that its conversion does not overflow, or `free` of bounds. */
-static inline __attribute__((always_inline)) __m512i rounded(const cpr_block *p, const uint8_t *residual, bool free, int j,
-                                                             __m512i sum)
+/* 16 codes of the residual, as int32. */
+static inline __attribute__((always_inline)) __m512i codes_at(const uint8_t *from, bool whole, int64_t left)
 {
-    __m512 value = scaled(p, j, sum);
-    if (residual) {
-        const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask_of(p->n - 16 * j), residual + 16 * j));
-        const __m512 r = _mm512_cvtepi32_ps(_mm512_sub_epi32(code, _mm512_set1_epi32(p->residual_zero)));
-        value = _mm512_min_ps(_mm512_set1_ps(p->inner_high), _mm512_max_ps(_mm512_set1_ps(p->inner_low), value));
-        value = _mm512_roundscale_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-        value = _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(p->inner_scale)),
-                              _mm512_mul_ps(r, _mm512_set1_ps(p->residual_scale)));
-    }
-    return _mm512_cvtps_epi32(free ? value : _mm512_min_ps(_mm512_set1_ps(p->high), value));
+    return _mm512_cvtepu8_epi32(whole ? _mm_loadu_si128((const __m128i *)from) : _mm_maskz_loadu_epi8(mask_of(left), from));
+}
+
+/* The sum with its residual: quantized itself before the addition. */
+static inline __attribute__((always_inline)) __m512 added(const cpr_block *p, __m512i code, __m512 value)
+{
+    const __m512 r = _mm512_cvtepi32_ps(_mm512_sub_epi32(code, _mm512_set1_epi32(p->residual_zero)));
+    value = _mm512_min_ps(_mm512_set1_ps(p->inner_high), _mm512_max_ps(_mm512_set1_ps(p->inner_low), value));
+    value = _mm512_roundscale_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    return _mm512_add_ps(_mm512_mul_ps(value, _mm512_set1_ps(p->inner_scale)),
+                         _mm512_mul_ps(r, _mm512_set1_ps(p->residual_scale)));
 }
 
 /* Store 16, 32 or 64 codes.  Masked stores of bytes take many cycles, so only where it must be. */
@@ -123,14 +123,27 @@ static inline __attribute__((always_inline)) void store_codes(const int MR, cons
     const bool is_signed = p->store == CPR_S8;
     uint8_t *c = p->c;
     const int64_t ldc = cpr_here(p->ldc), ldr = cpr_here(p->ldr);
-    const uint8_t *from = residual ? p->residual : NULL;
+    const __m512 high = _mm512_set1_ps(p->high); /* not above it, so that the conversion does not overflow */
+    const uint8_t *from = p->residual;
     _Pragma("GCC unroll 14") for (int i = 0; i < MR; i += rows) {
-        __m512i v[4];
+        __m512i v[4], code[4];
+        const int n = MR - i < rows ? (MR - i) * NP : 4;
+        if (residual && whole)
+            _Pragma("GCC unroll 4") for (int k = 0; k < n; k++)
+                code[k] = codes_at(from + k / NP * ldr + 16 * (k % NP), true, 16);
+        else if (residual)
+            _Pragma("GCC unroll 4") for (int k = 0; k < n; k++)
+                code[k] = codes_at(from + k / NP * ldr + 16 * (k % NP), false, p->n - 16 * (k % NP));
+        from = residual ? from + rows * ldr : NULL;
         _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++) {
-            const int row = i + k / NP;
-            v[k] = row < MR ? rounded(p, from, free, k % NP, acc[row < MR ? row : i][k % NP]) : v[0];
-            if (residual && k % NP == NP - 1)
-                from += ldr;
+            if (k >= n) {
+                v[k] = v[0];
+                continue;
+            }
+            __m512 value = scaled(p, k % NP, acc[i + k / NP][k % NP]);
+            if (residual)
+                value = added(p, code[k], value);
+            v[k] = _mm512_cvtps_epi32(free ? value : _mm512_min_ps(high, value));
         }
         const __m512i a = joined(v[0], v[1], free, zero, least), b = joined(v[2], v[3], free, zero, least);
         const __m512i mixed = is_signed ? _mm512_packs_epi16(a, b) : _mm512_packus_epi16(a, b);

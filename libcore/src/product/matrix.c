@@ -70,6 +70,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
         part.taps = 1;
         part.kc = k;
         part.rows = rows;
+        part.row_step = apart;
         part.b = j->b_data + batch * j->b_step + column / CPR_PANEL * panel;
         part.start = part.start ? (const char *)part.start + column * 4 : NULL;
         part.scale = part.scale ? part.scale + column : NULL;

@@ -232,6 +232,7 @@ void cpr_product(const cpr_product_kind *kind, const cpr_block *block, int64_t m
         rows[i] = stage + i * STAGE_STEP;
     part.taps = 1;
     part.rows = rows;
+    part.row_step = STAGE_STEP;
     for (int64_t tap = 0; tap < block->taps; tap++)
         for (int64_t k = 0; k < block->kc; k += most) {
             part.kc = block->kc - k < most ? block->kc - k : most;

@@ -37,6 +37,7 @@ typedef struct {
     bool resume;             /* float: the sums so far lie in C (start is in them) */
     bool more;               /* float: store the sums only; a later block of k goes on */
     const void *const *rows; /* [taps][rows of the tile] */
+    int64_t row_step;        /* bytes from one row to the next, of all rows, where there is one tap; 0: any */
     const void *zeros;       /* where rows of padding point, if taps that read nothing else may be left out: no
                               * float sum is then -0, which adding zeros changes; or NULL */
     const void *b;           /* first panel */

@@ -160,7 +160,8 @@ static void multiply(const job *j, const memory *mem, int64_t n, int64_t column,
     const cpr_tensor *weights = j->op->tensor[WEIGHTS];
     const int64_t panel = weights->dim[2] * CPR_PANEL, panels = (columns + CPR_PANEL - 1) / CPR_PANEL;
     const int64_t block_rows = cpr_block_rows(j->kind.tiles, n, panels, 0);
-    cpr_block block = {.taps = 1, .kc = weights->dim[2], .low = -INFINITY, .high = INFINITY, .ldc = j->l.sum_row};
+    cpr_block block = {.taps = 1, .kc = weights->dim[2], .low = -INFINITY, .high = INFINITY, .ldc = j->l.sum_row,
+                       .row_step = j->l.row * (int64_t)sizeof(float)};
     for (int64_t p = 0; p < j->l.points; p++) {
         block.rows = mem->rows + p * j->l.tiles;
         block.b = (const float *)j->op->data[WEIGHTS] + (p * weights->dim[1] + column / CPR_PANEL) * panel;

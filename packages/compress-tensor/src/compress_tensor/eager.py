@@ -23,6 +23,7 @@ from .engine.program import Program, place
 from .engine.specialize import specialize
 from .engine.steps import HostCall, Record
 from .engine.view import Buffer, Kind, View, channels_last, row_major
+from .engine.weights import Weights
 from .engine.widen import widen
 from .errors import InputError, NativeArgumentError, ShapeError
 from .forks import Lock
@@ -79,6 +80,7 @@ class _Scratch(threading.local):
 _WIDTH = {dtype: dtype.numpy.itemsize for dtype in DType}
 _PLANS: dict[tuple[Any, ...], _Plan] = {}
 _LOCK = Lock()
+_NO_WEIGHTS = Weights()  #: stays empty: no constant of an operator is for long
 _SCRATCH = _Scratch()
 _THREADS = [processors()]
 _POOL: list[Pool] = []
@@ -281,7 +283,7 @@ def _make(op: str, inputs: Sequence[Input], attributes: Attributes, outputs: int
     if any(info.dtype in PACKED for info in part.infos.values()):
         return plan
     nodes = widen(part.nodes, part.infos, part.constants, node.outputs)
-    ctx = Lowering(part.infos, part.constants, [], [], nodes, {})
+    ctx = Lowering(part.infos, part.constants, [], [], nodes, _NO_WEIGHTS)
     shifts: dict[str, int] = {}
     for n, given in enumerate(inputs):
         if isinstance(given, Tensor):

@@ -31,6 +31,7 @@ from .view import (
     storage_order,
     strides_in_order,
 )
+from .weights import Empty, Weights
 
 #: what wrong attributes may raise inside a lowering
 OWN_ERRORS = (
@@ -41,9 +42,6 @@ FAILED = "the lowering failed"  #: what a report then says
 
 Layout = Callable[[Sequence[int]], tuple[int, ...]]
 Accepts = Callable[[View], bool]
-
-#: Packed weights by what they were made from, shared by all plans of a session.
-WeightCache = dict[Hashable, Array]
 
 _LARGE = 1 << 16  #: bytes of a constant that is worth forgetting
 
@@ -60,7 +58,7 @@ class Lowering:
     inputs: Sequence[str]
     outputs: Sequence[str]
     nodes: Sequence[Node]
-    weights: WeightCache
+    weights: Weights
     stable: frozenset[str] = frozenset()
     options: Options = DEFAULT
     steps: list[Step] = field(default_factory=list)
@@ -178,18 +176,16 @@ class Lowering:
         buffer = Buffer(Kind.CONSTANT, array.nbytes, array=array)
         return View(buffer, 0, DType.of(array.dtype), array.shape, row_major(array.shape))
 
-    def packed(self, name: str, key: Hashable, make: Callable[[], Array]) -> View:
-        """Return data made from the constant ``name``, such as packed weights.
+    def packed(self, name: str, key: Hashable, make: Callable[[Empty], Array]) -> View:
+        """Return data made from the constant ``name``, such as packed weights, by ``make(empty)``.
 
         Made once per session if the constant is the graph's own; a value that was computed while
         planning may differ in the next plan.
         """
         held = self.quantized[name].codes if name in self.quantized else name
         if held.removesuffix(WIDE) not in self.stable:
-            return self.constant(make())
-        if (name, key) not in self.weights:
-            self.weights[name, key] = make()
-        return self.constant(self.weights[name, key])
+            return self.constant(make(np.empty))
+        return self.constant(self.weights.get((name, key), make))
 
     def define(self, name: str, view: View) -> None:
         """Say where a value lies (an alias of another value, or a new buffer)."""

@@ -13,7 +13,7 @@ from .chains import chained
 from .finish import finished
 from .fuse import fuse
 from .lower import LOWERINGS
-from .lowering import Lowering, WeightCache
+from .lowering import Lowering
 from .memory import require_memory
 from .options import Options
 from .program import Program, Repeated, place
@@ -21,6 +21,7 @@ from .run import Arenas, Plan, Planned
 from .specialize import Specialized, without_dead
 from .steps import HostCall, Record, Step, views_of
 from .view import Kind
+from .weights import Weights
 from .widen import widen
 
 _SMALL = 1 << 20  # bytes that any machine has
@@ -31,7 +32,7 @@ def make_plan(
     part: Specialized,
     inputs: Sequence[str],
     outputs: Sequence[str],
-    weights: WeightCache,
+    weights: Weights,
     arenas: Arenas,
     threads: int,
     options: Options,

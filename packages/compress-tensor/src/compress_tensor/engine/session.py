@@ -20,12 +20,12 @@ from ..native.library import Pool
 from ..processors import processors
 from .bound import Bound, require_in_place
 from .inputs import checked_input
-from .lowering import WeightCache
 from .options import TILES, Options
 from .run import Arenas, Plan, Planned
 from .stage import MOST_PLANS, Key, Stage
 from .steps import Record
 from .watch import Stop
+from .weights import Weights
 
 PRECISIONS = ("float32", "bf16")
 
@@ -85,7 +85,7 @@ class Session:
         self._arrays = {name: weakref.ref(array) for name, array in _weights(graph)}
         if share is not None and not share._is_of(graph):
             raise InputError("share: the session is of another graph, or the graph was changed")
-        self._weights: WeightCache = {} if share is None else share._weights
+        self._weights: Weights = Weights() if share is None else share._weights
         self._arenas = Arenas()
         self._stages: dict[tuple[str, ...], Stage] = {}
         self._ready: dict[Key, Plan] = {}

@@ -17,13 +17,13 @@ from ..graph.graph import Array, Graph, Value, captured
 from ..graph.rules.registry import Info
 from ..graph.stored import chosen
 from ..native.library import Pool
-from .lowering import WeightCache
 from .options import DEFAULT, Options
 from .plan import make_plan
 from .run import Arenas, Plan
 from .specialize import Specialized, specialize, without_dead
 from .split import split
 from .watch import Stop
+from .weights import Weights
 
 MOST_PLANS = 32  #: plans kept per stage; the least recently used goes first
 MOST_DECIDING = 64  #: elements of an integer input whose contents may select the plan
@@ -51,7 +51,7 @@ class Stage:
         self,
         graph: Graph,
         needs: set[str],
-        weights: WeightCache,
+        weights: Weights,
         arenas: Arenas,
         threads: int,
         stable: frozenset[str] | None = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ...dtype import DType
@@ -9,6 +11,7 @@ from ...graph.graph import Array, Node
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View, channels_last
+from ..weights import Empty
 from . import half_products, halves, winograd
 from .epilogue import Epilogue, absorb
 from .frame import frame, is_framed
@@ -92,7 +95,7 @@ def _winograd(
     out: View,
 ) -> None:
     packed = ctx.packed(
-        name, ("winograd", tile), lambda: winograd.pack_kernel(ctx.known(name), tile)
+        name, ("winograd", tile), partial(winograd.pack_kernel, ctx.known(name), tile)
     )
     operands = [in_channels_last(ctx, x), packed, bias, _residual(ctx, done), out]
     ctx.emit("conv_winograd_f32", operands, [tile, *w.pads[:2], done.low, done.high])
@@ -131,7 +134,7 @@ def _depthwise(
         packed = ctx.contiguous(taps.transpose((1, 0)))
     else:
         rows = kernel.reshape(kernel.shape[0], -1).T
-        packed = ctx.packed(name, "depthwise", lambda: np.ascontiguousarray(rows))
+        packed = ctx.packed(name, "depthwise", lambda empty: np.ascontiguousarray(rows))
     operands = [in_channels_last(ctx, x), packed, bias, out]
     ctx.emit("depthwise_f32", operands, [*w.words(), done.low, done.high])
 
@@ -142,7 +145,7 @@ def _half_depthwise(ctx: Lowering, node: Node, w: Window, done: Epilogue) -> Non
     x = halves.operand(ctx, node.inputs[0], last=True)
     kernel = ctx.known(node.inputs[1])
     taps = kernel.reshape(kernel.shape[0], -1).T
-    packed = ctx.packed(node.inputs[1], "depthwise_bf16", lambda: halves.split_lanes(taps))
+    packed = ctx.packed(node.inputs[1], "depthwise_bf16", lambda empty: halves.split_lanes(taps))
     bias = None
     if done.bias is not None:
         bias = ctx.constant(halves.split_lanes(done.bias[None])[:, 0])
@@ -184,10 +187,11 @@ def in_channels_last(ctx: Lowering, view: View) -> View:
     return view if view.is_channels_last() else ctx.contiguous(view, channels_last)
 
 
-def pack_kernel(kernel: Array, groups: int) -> Array:
+def pack_kernel(kernel: Array, groups: int, empty: Empty = np.empty) -> Array:
     """Return [OC, IC, KH, KW] as [groups, panels, KH * KW * IC, 16]."""
     oc, ic, kh, kw = kernel.shape
-    return pack(kernel.reshape(groups, oc // groups, ic, kh * kw).transpose(0, 3, 2, 1))
+    split = kernel.reshape(groups, oc // groups, ic, kh * kw).transpose(0, 3, 2, 1)
+    return pack(split, empty)
 
 
 def packed_kernel(ctx: Lowering, name: str, groups: int) -> View:
@@ -195,7 +199,7 @@ def packed_kernel(ctx: Lowering, name: str, groups: int) -> View:
     kernel = ctx.value(name)
     if kernel is not None:
         wide = kernel if kernel.ndim == 4 else kernel[:, :, None]
-        return ctx.packed(name, ("conv", groups), lambda: pack_kernel(wide, groups))
+        return ctx.packed(name, ("conv", groups), partial(pack_kernel, wide, groups))
     return packed_view(ctx, image(ctx.view(name)), groups)
 
 

@@ -14,6 +14,7 @@ from ...graph.graph import Array
 from ...native.call import call
 from ..lowering import Lowering
 from ..view import View, channels_last, row_major
+from ..weights import Empty
 from .halves import operand, result
 
 PANEL = 16
@@ -44,11 +45,11 @@ def residual(ctx: Lowering, name: str, out: View, *, last: bool = False) -> View
     return view if ready else ctx.contiguous(view, channels_last if last else row_major)
 
 
-def pack(b: Array) -> Array:
+def pack(b: Array, empty: Empty = np.empty) -> Array:
     """Return float32 [batch, taps, k, n] as bfloat16 [batch, panels, taps, pairs, 16, 2]."""
     batch, taps, k, n = b.shape
     shape = (batch, -(-n // PANEL), taps, -(-k // 2), PANEL, 2)
-    packed = np.empty(shape, DType.BFLOAT16.numpy)
+    packed = empty(shape, DType.BFLOAT16.numpy)
     call("pack_bf16", [b, packed])
     return packed
 
@@ -59,10 +60,10 @@ def packed_kernel(ctx: Lowering, name: str, groups: int, channels: int) -> View:
     wide = kernel if kernel.ndim == 4 else kernel[:, :, None]
     oc, ic, kh, kw = wide.shape
 
-    def make() -> Array:
+    def make(empty: Empty) -> Array:
         full = np.pad(wide, ((0, 0), (0, channels - ic), (0, 0), (0, 0)))
         split = full.reshape(groups, oc // groups, channels, kh * kw).transpose(0, 3, 2, 1)
-        return pack(split)
+        return pack(split, empty)
 
     return ctx.packed(name, ("conv_bf16", groups, channels), make)
 

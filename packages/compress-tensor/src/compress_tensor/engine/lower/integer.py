@@ -10,6 +10,7 @@ so padding must read za.  Kernels take unsigned A and signed B: signed activatio
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from ...native.call import call
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View, channels_last
+from ..weights import Empty
 from .matrix import PANEL, merged, pad_bias, panels, rows
 from .window import image, window
 
@@ -31,10 +33,10 @@ EpilogueArgs = tuple[float, float, int, float, float, float, float, int]
 INTEGERS: EpilogueArgs = (0.0, 0.0, 0, 0.0, 0.0, 0.0, 0.0, 0)  #: store the sums themselves
 
 
-def pack_s8(weights: Array) -> Array:
+def pack_s8(weights: Array, empty: Empty = np.empty) -> Array:
     """Return [batch, taps, k, n] as [batch, panels, taps, quads, 16, 4]."""
     batch, taps, k, n = weights.shape
-    packed = np.empty((batch, panels(n), taps, -(-k // 4), PANEL, 4), np.int8)
+    packed = empty((batch, panels(n), taps, -(-k // 4), PANEL, 4), np.int8)
     call("pack_s8", [weights, packed])
     return packed
 
@@ -153,7 +155,7 @@ def _matrix(
     require(k <= MOST_K, "a sum of more than 65,000 products")
     if not out.size:
         return
-    packed = ctx.packed(node.inputs[1], ("s8", node.op), lambda: pack_s8(weights[None, None]))
+    packed = ctx.packed(node.inputs[1], ("s8", node.op), partial(pack_s8, weights[None, None]))
     start = -zero * weights.sum(axis=0, dtype=np.int64)
     source = rows(ctx, unsigned(ctx, a))
     flat = merged(source, 1)
@@ -210,7 +212,7 @@ def _conv(
     if not out.size:
         return
     split = kernel.reshape(groups, oc // groups, ic, kh * kw).transpose(0, 3, 2, 1)
-    packed = ctx.packed(node.inputs[1], ("conv_s8", groups), lambda: pack_s8(split))
+    packed = ctx.packed(node.inputs[1], ("conv_s8", groups), partial(pack_s8, split))
     start = -zero * kernel.sum(axis=(1, 2, 3), dtype=np.int64)
     start = start if bias is None else start + bias.astype(np.int64)
     require(bool((abs(start) < 2**31).all()), "a bias beyond int32")

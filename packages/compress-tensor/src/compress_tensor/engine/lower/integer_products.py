@@ -9,6 +9,7 @@ residual and quantized again is finished in the same kernel; a float result take
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ..lowering import Lowering
 from ..quantized import Quantized
 from ..registry import on_codes
 from ..view import View, channels_last
+from ..weights import Empty
 from .codes import Requantized, bytes_of, requantized, scalar
 from .epilogue import is_residual, per_channel
 from .frame import frame, is_framed
@@ -204,7 +206,7 @@ def _depthwise(
     product: Product,
     out: View,
 ) -> None:
-    def pairs() -> Array:
+    def pairs(empty: Empty) -> Array:
         taps = kernel.reshape(kernel.shape[0], -1).T.astype(np.int16)
         even = np.concatenate([taps, np.zeros((len(taps) % 2, taps.shape[1]), np.int16)])
         return np.ascontiguousarray(even.reshape(-1, 2, taps.shape[1]).transpose(0, 2, 1))
@@ -236,7 +238,7 @@ def _dense(
         x, w = sampled(x, w, out)
     x = x if x.is_channels_last() else ctx.contiguous(x, channels_last)
     split = kernel.reshape(groups, oc // groups, ic, kh * kw).transpose(0, 3, 2, 1)
-    packed = ctx.packed(key[0], ("conv_s8", few, key[1]), lambda: pack_s8(split))
+    packed = ctx.packed(key[0], ("conv_s8", few, key[1]), partial(pack_s8, split))
     starts = ctx.constant(pad_columns(start, groups, np.int32))
     scale = ctx.constant(pad_columns(product.multiplier(), groups, np.float32))
     residual = product.residual_view(ctx)
@@ -309,7 +311,7 @@ def matrix(ctx: Lowering, node: Node) -> bool:
     out = ctx.output(product.output, accepts=View.is_row_major)
     if out.size:
         packed = ctx.packed(
-            node.inputs[1], ("s8", transposed), lambda: pack_s8(weights[None, None])
+            node.inputs[1], ("s8", transposed), partial(pack_s8, weights[None, None])
         )
         source = rows(ctx, unsigned(ctx, codes))
         m = out.size // n

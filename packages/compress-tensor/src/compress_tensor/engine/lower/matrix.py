@@ -13,6 +13,7 @@ from ...native.call import call
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View, row_major
+from ..weights import Empty
 from . import half_products, halves
 from .epilogue import Epilogue, absorb
 
@@ -25,13 +26,13 @@ def panels(n: int) -> int:
     return -(-n // PANEL)
 
 
-def pack(b: Array) -> Array:
+def pack(b: Array, empty: Empty = np.empty) -> Array:
     """Return a [batch, k, n] array as [batch, panels, k, 16], zeros past n.
 
     One of [batch, taps, k, n] becomes [batch, panels, taps * k, 16].
     """
     batch, *depth, n = b.shape
-    packed = np.empty((batch, panels(n), prod(depth), PANEL), np.float32)
+    packed = empty((batch, panels(n), prod(depth), PANEL), np.float32)
     call("pack_f32", [b, packed])
     return packed
 
@@ -119,9 +120,9 @@ def pack_operand(
     *batch, k, n = b.shape
     if ctx.is_known(name):
 
-        def make() -> Array:
+        def make(empty: Empty) -> Array:
             stack = ctx.known(name).reshape(-1, k, n)
-            return half_products.pack(stack[:, None]) if half else pack(stack)
+            return half_products.pack(stack[:, None], empty) if half else pack(stack, empty)
 
         view = ctx.packed(name, ("gemm", half, k, n, key), make)
     else:
@@ -215,11 +216,13 @@ def gemm(ctx: Lowering, node: Node) -> None:
     m, n = ctx.info(node.outputs[0]).dims
     if ctx.is_known(b_name):
 
-        def make() -> Array:
+        def make(empty: Empty) -> Array:
             value = ctx.known(b_name)
             matrix = value.T if transposed else value
             scaled = matrix if alpha == 1.0 else (matrix * np.float32(alpha)).astype(np.float32)
-            return half_products.pack(scaled[None, None]) if half else pack(scaled[None])
+            if half:
+                return half_products.pack(scaled[None, None], empty)
+            return pack(scaled[None], empty)
 
         packed = ctx.packed(b_name, ("gemm", half, transposed, alpha), make)
     else:

@@ -11,6 +11,7 @@ from ...graph.graph import Array, Node
 from ..lowering import Lowering
 from ..registry import lower, require
 from ..view import View
+from ..weights import Empty
 from . import half_products
 from .elementwise import UNARY
 from .matrix import floats, pack, packed_matrix
@@ -83,10 +84,10 @@ def packed_weights(ctx: Lowering, name: str, gates: int, *, half: bool) -> View:
         packed = half_products.packed_matrix(ctx, b) if half else packed_matrix(ctx, b)
         return ctx.reshaped(packed, _together(packed.shape, gates))
 
-    def make() -> Array:
+    def make(empty: Empty) -> Array:
         value = ctx.known(name)
         b = _by_gate(value.shape, gates, value.reshape)
-        found = half_products.pack(b[:, None]) if half else pack(b)
+        found = half_products.pack(b[:, None], empty) if half else pack(b, empty)
         return found.reshape(_together(found.shape, gates))
 
     return ctx.packed(name, ("recurrent", half), make)

@@ -26,6 +26,7 @@ import numpy as np
 from ...graph.graph import Array
 from ...native.call import call
 from ..options import TILES
+from ..weights import Empty
 from .matrix import PANEL, panels
 
 # Measured on one core of a Zen 4 processor (3.7 GHz, AVX-512).
@@ -38,10 +39,10 @@ LEAST_CHANNELS = 16  #: with fewer, whole strips of channels are transformed for
 WORTH = 0.9  #: of the direct convolution's time: less is not worth the memory
 
 
-def pack_kernel(kernel: Array, tile: int) -> Array:
+def pack_kernel(kernel: Array, tile: int, empty: Empty = np.empty) -> Array:
     """Return [OC, IC, 3, 3] as G g G', packed: [(tile + 2)^2, panels, IC, 16]."""
     oc, ic = kernel.shape[:2]
-    packed = np.empty(((tile + 2) ** 2, panels(oc), ic, PANEL), np.float32)
+    packed = empty(((tile + 2) ** 2, panels(oc), ic, PANEL), np.float32)
     call("pack_winograd_f32", [np.ascontiguousarray(kernel), packed], [tile])
     return packed
 
