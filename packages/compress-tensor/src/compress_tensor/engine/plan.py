@@ -18,6 +18,7 @@ from .memory import require_memory
 from .options import Options
 from .program import Program, Repeated, place
 from .run import Arenas, Plan, Planned
+from .spaced import spaced
 from .specialize import Specialized, without_dead
 from .steps import HostCall, Record, Step, views_of
 from .view import Kind
@@ -109,7 +110,7 @@ def _assemble(
 ) -> Plan:
     results = {name: ctx.views[name] for name in outputs if name in ctx.views}
     kept = [view.buffer for view in results.values()]
-    planned = begun(chained(finished(ctx.steps, kept), kept), kept)
+    planned = spaced(begun(chained(finished(ctx.steps, kept), kept), kept), kept)
     uses = [(n, views_of(step)) for n, step in enumerate(planned)]
     uses.append((len(planned), list(results.values())))
     offsets, arena_bytes, bases = place(uses)
