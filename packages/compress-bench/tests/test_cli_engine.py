@@ -81,7 +81,7 @@ def test_models_compare_profile_tables(command, tmp_path):
     assert (0, True) == (status, "char_lstm" in out)
     assert {"ours", "onnxruntime"} <= {*cell["seconds"]}
     assert cell["agreement"]["onnxruntime"] < 1e-4
-    assert cell["start"]["ours"]["peak"] > cell["start"]["ours"]["before"] > 0
+    assert "start" not in cell  # of one sample and one thread alone
     assert 5 == len(cells["char_lstm int8 batch 2 1t"]["seconds"]["ours"])
 
     status, out, _ = command("compare", path, path)
@@ -119,6 +119,7 @@ def test_winograd_is_a_type(command, tmp_path):
 
     assert (0, True) == (status, "| resnet20 | winograd | 1 | 1 |" in out)
     assert ("winograd", 5) == (cell["unit"], len(cell["seconds"]["ours"]))
+    assert cell["start"]["ours"]["peak"] > cell["start"]["ours"]["before"] > 0
     assert all(differ < 1e-4 for differ in cell["agreement"].values())
     words = ("--type", "winograd", "--work", work, "--runs", 1, "--all", "--json")
     status, out, _ = command("profile", "resnet20", *words)

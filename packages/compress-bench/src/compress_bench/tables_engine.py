@@ -199,7 +199,7 @@ def _speedup(base: Mapping[str, Any], cell: Mapping[str, Any], name: str) -> str
 
 def _starts(cells: Cells) -> list[str]:
     names = [OURS, *_rivals(cells)]
-    columns = [f"{name} {what}" for name in names for what in ("s", "MB")]
+    columns = [f"{name} {what}" for name in names for what in ("ms", "MB")]
     lines = _head("network", "type", *columns)
     for cell in cells.values():
         if cell.get("batch") != 1 or cell.get("threads") != 1 or "start" not in cell:
@@ -210,12 +210,16 @@ def _starts(cells: Cells) -> list[str]:
             if begun is None or "failed" in begun:
                 found += ["", ""]
                 continue
-            found += [f"{begun['load'] + begun['first']:.2f}", f"{begun['peak'] / 2**20:.0f}"]
+            found += [
+                f"{1e3 * (begun['load'] + begun['first']):.3g}",
+                f"{begun['peak'] / 2**20:.0f}",
+            ]
         lines.append(_row(cell["model"], cell["unit"], *found))
     return [
         *lines,
         "",
-        "Seconds to load, compile and run once; peak resident memory, imports included.  Empty:",
+        "Time to load, compile and run once, in a process of its own, the median of several in",
+        "turn; peak resident memory, imports included.  Empty:",
         "it cannot run the network, or it was measured while its process also read the file with",
         "our reader, which is left out.",
     ]
