@@ -9,7 +9,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from compress_tensor.engine.weights import PAGE, Weights, in_huge_pages
+from compress_tensor.engine.weights import LEAST, MOST, PAGE, Weights, in_huge_pages
 
 LARGE = 3 << 18
 
@@ -34,13 +34,13 @@ def test_huge_pages_are_aligned_zeros(nbytes: int) -> None:
 def test_arrays_do_not_overlap(dtype: type) -> None:
     """Each keeps what was written to it, small or larger than a region; all are aligned."""
     weights = Weights()
-    sizes = [1, 7, LARGE, LARGE + 1, 3, 40 << 20, LARGE + 63, LARGE]
+    sizes = [1, 7, LARGE, LARGE + 1, 3, 40 << 20, LARGE + 63, *[LARGE] * 60]
     arrays = [weights.empty((1, n), dtype) for n in sizes]
     for i, array in enumerate(arrays):
         array[...] = i + 1
 
     assert [(i + 1, a.shape) for i, a in enumerate(arrays) if not (a == i + 1).all()] == []
-    assert all(a.ctypes.data % 64 == 0 for a in arrays if a.nbytes >= LARGE)
+    assert all(a.ctypes.data % 64 == 0 for a in arrays if LEAST <= a.nbytes < MOST)
     assert all(a.flags.c_contiguous and a.flags.writeable for a in arrays)
 
 
@@ -71,7 +71,7 @@ def test_memory_goes_with_the_arrays() -> None:
     before = resident()
     for _ in range(6):
         weights = Weights()
-        arrays = [weights.get(n, lambda empty: empty((16 << 20,), np.int8)) for n in range(4)]
+        arrays = [weights.get(n, lambda empty: empty((2 << 20,), np.int8)) for n in range(32)]
         for array in arrays:
             array[...] = 1
         during = resident()

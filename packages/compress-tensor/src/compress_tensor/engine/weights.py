@@ -23,6 +23,7 @@ Empty = Callable[[Sequence[int], Any], Array]  #: as `numpy.empty`
 PAGE = 2 << 20  #: bytes of a huge page
 _REGION = 16 * PAGE  #: address space that arrays share; what is not touched takes no memory
 LEAST = 1 << 18  #: bytes of an array that is worth it
+MOST = 4 << 20  #: and of one that is not: numpy asks for huge pages itself
 _LINE = 64
 
 
@@ -49,14 +50,15 @@ class Weights:
 
     def get(self, key: Hashable, make: Callable[[Empty], Array]) -> Array:
         """Return what ``make`` made for this key; it is given what allocates."""
-        if key not in self._made:
-            self._made[key] = make(self.empty)
-        return self._made[key]
+        with self._lock:  # made by one of several that plan at the same time
+            if key not in self._made:
+                self._made[key] = make(self.empty)
+            return self._made[key]
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Array:
         """Return an array whose elements are to be written, of any dtype of numpy."""
         nbytes = prod(shape) * np.dtype(dtype).itemsize
-        if nbytes < LEAST:
+        if not LEAST <= nbytes < MOST:
             return np.empty(shape, dtype)
         with self._lock:
             if nbytes > len(self._room):

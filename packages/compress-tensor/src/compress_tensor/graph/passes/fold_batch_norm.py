@@ -55,7 +55,9 @@ def _fold(graph: Graph, conv: Node, norm: Node, taken: set[str]) -> bool:
     if len(conv.inputs) > 2 and conv.inputs[2]:
         bias = np.asarray(graph.constants[conv.inputs[2]], np.float64)
     wide = scale.reshape(-1, *(1 for _ in weights.shape[1:]))
-    folded_weights = (weights * wide).astype(np.float32)
+    folded_weights = np.empty_like(weights)
+    # In float64, some at a time: a whole product would be twice as large as the weights.
+    np.multiply(weights, wide, out=folded_weights, dtype=np.float64, casting="same_kind")
     folded_bias = ((bias - mean) * scale + beta).astype(np.float32)
     if not (np.isfinite(folded_weights).all() and np.isfinite(folded_bias).all()):
         return False
