@@ -89,7 +89,8 @@ def bench(session: nox.Session) -> None:
     models, limited, kernels = (f"docs/results/{n}.json" for n in ("models", "avx2", "kernels"))
     stored = sorted(map(str, Path(os.environ.get("COMPRESS_DATA", ".")).glob("models/*.onnx")))
     session.run(command, "models", "zoo", *stored, "--out", models)
-    session.run(command, "models", *CONVOLUTIONAL, *stored, "--type", "winograd", "--out", models)
+    types = ("--type", "direct", "--type", "winograd")
+    session.run(command, "models", *CONVOLUTIONAL, *stored, *types, "--out", models)
     avx2 = {"COMPRESS_ISA": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
     units = ("--type", "fp32", "--type", "int8", "--batch", "1", "--threads", "1")
     session.run(command, "models", "zoo", *units, "--out", limited, env=avx2)

@@ -177,14 +177,15 @@ def _summary(cells: Cells) -> list[str]:
 
 
 def _speedups(cells: Cells) -> list[str]:
-    """Return how much faster other types are than fp32, in each runtime."""
+    """Return how much faster other types are than fp32, in each runtime, and than ours direct."""
     names = [OURS, *_rivals(cells)]
-    lines = _head("fp32 time by", "batch", "threads", *names)
+    lines = _head("fp32 time by", "batch", "threads", *names, "ours, direct fp32")
     for cell in cells.values():
         if cell["unit"] == "fp32" or "seconds" not in cell:
             continue
-        base = cells.get(f"{cell['model']} fp32 batch {cell['batch']} {cell['threads']}t", {})
-        found = [_speedup(base, cell, name) for name in names]
+        size = f"batch {cell['batch']} {cell['threads']}t"
+        base, direct = (cells.get(f"{cell['model']} {of} {size}", {}) for of in ("fp32", "direct"))
+        found = [*(_speedup(base, cell, name) for name in names), _speedup(direct, cell, OURS)]
         label = f"{cell['model']} {cell['unit']}"
         lines.append(_row(label, cell["batch"], cell["threads"], *found))
     return lines
@@ -210,10 +211,8 @@ def _starts(cells: Cells) -> list[str]:
             if begun is None or "failed" in begun:
                 found += ["", ""]
                 continue
-            found += [
-                f"{1e3 * (begun['load'] + begun['first']):.3g}",
-                f"{begun['peak'] / 2**20:.0f}",
-            ]
+            seconds = begun["load"] + begun["first"]
+            found += [f"{1e3 * seconds:.4g}", f"{begun['peak'] / 2**20:.0f}"]
         lines.append(_row(cell["model"], cell["unit"], *found))
     return [
         *lines,
