@@ -22,19 +22,6 @@ static inline __attribute__((always_inline)) void step(const int MR, const int N
     }
 }
 
-/* What becomes of all sums of a tile. */
-static inline __attribute__((always_inline)) void finish(const int MR, const int NP, const cpr_block *p, bool added,
-                                                         __m512 acc[14][4])
-{
-    if (p->zeros && !p->more)
-        EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_setzero_ps());
-    if (added)
-        add_floats(MR, NP, p, acc);
-    if (!p->more)
-        clip_floats(MR, NP, p, acc);
-    store_rows(MR, NP, p, acc);
-}
-
 /* Rows of A that lie evenly: five have their addresses from one and two steps, so that a tile of one panel
  * neither loads 14 addresses nor goes without registers for them.  With few k that is 5 % of its time, with
  * more nothing, and on Intel's processors 3 % more. */
@@ -92,27 +79,10 @@ static inline __attribute__((always_inline)) void even(const int MR, const cpr_b
     }
 }
 
-static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_block *p)
+/* All k of all taps, wherever rows lie. */
+static inline __attribute__((always_inline)) void any(const int MR, const int NP, const cpr_block *p, __m512 acc[14][4])
 {
-    __m512 acc[14][4];
     const int64_t taps = p->taps, kc = p->kc, panel = p->panel / (int64_t)sizeof(float);
-    EACH_PANEL {
-        const __m512 start = p->start ? _mm512_loadu_ps((const float *)p->start + 16 * j) : _mm512_setzero_ps();
-        EACH_ROW acc[i][j] = start;
-    }
-    if (__builtin_expect(p->resume, 0))
-        load_sums(MR, NP, p, acc);
-
-    const bool added = p->residual && !p->more;
-    if (added)
-        fetch_residual(MR, NP, p, sizeof(float));
-
-    if (NP == 1 && p->row_step && p->kc <= FEW_K) {
-        even(MR, p, acc);
-        finish(MR, NP, p, added, acc);
-        return;
-    }
-
     const float *b = p->b;
     const char *ahead = p->ahead;
     const int64_t ahead_step = p->ahead_step;
@@ -136,8 +106,34 @@ static inline __attribute__((always_inline)) void tile(const int MR, const int N
         for (; k < kc; k++, b += CPR_PANEL)
             step(MR, NP, acc, a, k, b, panel);
     }
+}
 
-    finish(MR, NP, p, added, acc);
+static inline __attribute__((always_inline)) void tile(const int MR, const int NP, const cpr_block *p)
+{
+    __m512 acc[14][4];
+    EACH_PANEL {
+        const __m512 start = p->start ? _mm512_loadu_ps((const float *)p->start + 16 * j) : _mm512_setzero_ps();
+        EACH_ROW acc[i][j] = start;
+    }
+    if (__builtin_expect(p->resume, 0))
+        load_sums(MR, NP, p, acc);
+
+    const bool added = p->residual && !p->more;
+    if (added)
+        fetch_residual(MR, NP, p, sizeof(float));
+
+    if (NP == 1 && p->row_step && p->kc <= FEW_K)
+        even(MR, p, acc);
+    else
+        any(MR, NP, p, acc);
+
+    if (p->zeros && !p->more)
+        EACH_PANEL EACH_ROW acc[i][j] = _mm512_add_ps(acc[i][j], _mm512_setzero_ps());
+    if (added)
+        add_floats(MR, NP, p, acc);
+    if (!p->more)
+        clip_floats(MR, NP, p, acc);
+    store_rows(MR, NP, p, acc);
 }
 
 FOURTEEN(1)

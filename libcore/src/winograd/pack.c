@@ -30,8 +30,7 @@ static void work(void *context, int64_t begin, int64_t end, int32_t worker)
     (void)worker;
     const cpr_op *op = context;
     const cpr_tensor *in = op->tensor[0], *out = op->tensor[1];
-    const cpr_winograd_ops *ops = cpr_winograd_in_use();
-    const cpr_winograd_transform *transform = op->args[0] == CPR_MOST_TILE ? &ops->four : &ops->two;
+    const cpr_winograd_transform *transform = cpr_winograd_of(op->args[0]);
     const int64_t channels = in->dim[1], step = channels * TAPS, panel = channels * CPR_PANEL;
     float taps[MOST * TAPS * CPR_PANEL] __attribute__((aligned(64)));
     for (int64_t p = begin; p < end; p++) {

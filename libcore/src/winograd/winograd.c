@@ -220,7 +220,7 @@ static void cut(job *j, int64_t threads)
     j->column_units = (oc + j->columns - 1) / j->columns;
 }
 
-const cpr_winograd_ops *cpr_winograd_in_use(void)
+static const cpr_winograd_ops *ops_in_use(void)
 {
 #if defined(__x86_64__)
     if (cpr_isa() >= CPR_AVX512)
@@ -231,16 +231,21 @@ const cpr_winograd_ops *cpr_winograd_in_use(void)
     return &cpr_winograd_scalar;
 }
 
+const cpr_winograd_transform *cpr_winograd_of(int64_t tile)
+{
+    const cpr_winograd_ops *ops = ops_in_use();
+    return tile == CPR_MOST_TILE ? &ops->four : &ops->two;
+}
+
 static cpr_status run(const cpr_op *op)
 {
     const cpr_tensor *in = op->tensor[IN], *out = op->tensor[OUT];
     if (!out->dim[0] || !out->dim[1] || !out->dim[2] || !out->dim[3])
         return CPR_OK;
-    const cpr_winograd_ops *ops = cpr_winograd_in_use();
     job j = {.op = op, .kind = cpr_f32_kind(), .low = (float)cpr_arg_float(op, LOW), .high = (float)cpr_arg_float(op, HIGH)};
     const int64_t m = op->args[TILE];
     j.kind.ahead = 1 << 17; /* few rows for so many weights */
-    j.transform = m == CPR_MOST_TILE ? &ops->four : &ops->two;
+    j.transform = cpr_winograd_of(m);
     j.l = plan(m, in->dim[1], out->dim[1]);
     j.down = (out->dim[2] + m - 1) / m;
     j.across = (out->dim[3] + m - 1) / m;

@@ -51,7 +51,7 @@ typedef struct {
 
 extern const cpr_winograd_ops cpr_winograd_scalar, cpr_winograd_avx2, cpr_winograd_avx512;
 
-/* Those of the instruction set in use. */
-const cpr_winograd_ops *cpr_winograd_in_use(void);
+/* The transforms of a tile (2 or 4) for the instruction set in use. */
+const cpr_winograd_transform *cpr_winograd_of(int64_t tile);
 
 #endif
