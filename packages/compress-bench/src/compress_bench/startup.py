@@ -18,6 +18,7 @@ from typing import Any
 
 from compress_export import read_onnx
 from compress_tensor import UnsupportedError
+from compress_tensor.native.library import core
 
 from .kinds import Kind
 from .runtimes import Runtime, load, sizes_of
@@ -82,6 +83,8 @@ def _main() -> None:
         import onnxruntime  # noqa: F401
     elif runtime == Runtime.OPENVINO.value:
         import openvino  # noqa: F401
+    else:
+        core()  # as those load theirs when they are imported
     before = resident("VmRSS")
     begin = time.perf_counter()
     given_runtime, count = Runtime(runtime), int(threads)

@@ -109,7 +109,7 @@ def _follow(
     node: Node, infos: Sequence[Info | None], scope: Mapping[str, Info], cost: Cost
 ) -> list[Info]:
     """Return what a node's outputs look like; the cost of its subgraphs is added."""
-    branches = list(node.subgraphs())
+    branches = node.subgraphs()
     try:
         outputs = infer_node(node, infos, len(node.outputs), scope)
         if node.op == "If":

@@ -56,7 +56,7 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
     """
     if isinstance(source, bytes):
         where, folder = "the model", None
-        data, places = source, dict[int, Place | Array]()
+        data, places = source, dict[int, Place]()
     else:
         path = Path(source)
         where, folder = str(path), path.parent
@@ -81,6 +81,8 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
 def _check_texts(model: Message) -> None:
     """Refuse text that is not UTF-8, which protobuf hands out as bytes.
 
+    Names of nodes and of their attributes are looked at where they are read.
+
     Raises:
         FileError: naming the field.
     """
@@ -88,15 +90,8 @@ def _check_texts(model: Message) -> None:
     while pending:
         if isinstance(pending[-1], pb.NodeProto):  # there are many
             node = pending.pop()
-            texts = [node.op_type, node.name, node.domain, *node.input, *node.output]
-            for attribute in node.attribute:
-                if attribute.type in _PLAIN:
-                    texts += (attribute.name, attribute.ref_attr_name)
-                else:
-                    pending.append(attribute)
+            pending += [each for each in node.attribute if each.type not in _PLAIN]
             pending += node.metadata_props
-            if set(map(type, texts)) != {str}:
-                raise FileError("a name of a node is not UTF-8 text; the file is damaged")
             continue
         for field, value in pending.pop().ListFields():
             kind = field.type
@@ -120,11 +115,18 @@ def _check_texts(model: Message) -> None:
                     raise FileError(f"a {field.name} is not UTF-8 text; the file is damaged")
 
 
+def _require_text(*texts: str | bytes) -> None:
+    """Refuse names of a node, or of its attribute, that are not UTF-8."""
+    for text in texts:
+        if type(text) is not str:
+            raise FileError("a name of a node is not UTF-8 text; the file is damaged")
+
+
 class _Reader:
     """Turns one model into a Graph; holds what all its graphs share."""
 
     def __init__(
-        self, model: pb.ModelProto, folder: Path | None, places: Mapping[int, Place | Array]
+        self, model: pb.ModelProto, folder: Path | None, places: Mapping[int, Place]
     ) -> None:
         self.model = model
         self.places = places
@@ -183,7 +185,11 @@ class _Reader:
     def nodes(self, protos: Iterable[pb.NodeProto], call: Call, graph: Graph) -> None:
         """Read nodes into ``graph``: constants as arrays, function calls as their bodies."""
         for proto in protos:
-            label = f"node {proto.op_type} {proto.name!r}"
+            kind, label = proto.op_type, proto.name
+            given, made = list(proto.input), list(proto.output)
+            _require_text(kind, label, proto.domain, *given, *made)
+            name = f"{call.prefix}{label}" if label else ""
+            label = f"node {kind} {label!r}"
             function = self.functions.find(proto)
             attributes = self.attributes(proto.attribute, call, label)
             if function is not None:
@@ -195,17 +201,16 @@ class _Reader:
                 raise GraphError(
                     f"{label} is of the domain {domain!r}, which the file does not import"
                 )
-            inputs = [call.name(name, self.names) for name in proto.input]
+            inputs = [call.name(name, self.names) for name in given]
             while inputs and not inputs[-1]:  # left out at the end: the same as not given
                 inputs.pop()
-            outputs = [call.name(name, self.names) for name in proto.output]
+            outputs = [call.name(name, self.names) for name in made]
             if not any(outputs):
                 raise GraphError(f"{label} has no outputs; the file is damaged")
-            if not domain and proto.op_type == "Constant":
+            if not domain and kind == "Constant":
                 _define(graph, outputs[0], _constant(attributes, label))
                 continue
-            name = f"{call.prefix}{proto.name}" if proto.name else ""
-            node = Node(proto.op_type, inputs, outputs, attributes, name, domain)
+            node = Node(kind, inputs, outputs, attributes, name, domain)
             node.metadata = {entry.key: entry.value for entry in proto.metadata_props}
             if not domain:
                 self.versions[id(node)] = (node, version)
@@ -235,15 +240,17 @@ class _Reader:
         """Read attributes; references to a function's attributes are replaced by its caller's."""
         found: dict[str, Attribute] = {}
         for proto in protos:
-            if proto.name in found:
-                raise GraphError(f"{label} has the attribute {proto.name!r} twice")
-            if proto.ref_attr_name:
+            name, other = proto.name, proto.ref_attr_name
+            _require_text(name, other)
+            if name in found:
+                raise GraphError(f"{label} has the attribute {name!r} twice")
+            if other:
                 if call.renamed is None:
                     raise GraphError(f"{label} refers to an attribute, but is in no function")
-                if proto.ref_attr_name in call.attributes:
-                    found[proto.name] = call.attributes[proto.ref_attr_name]
+                if other in call.attributes:
+                    found[name] = call.attributes[other]
                 continue
-            found[proto.name] = self.attribute(proto, call, f"attribute {proto.name!r} of {label}")
+            found[name] = self.attribute(proto, call, f"attribute {name!r} of {label}")
         return found
 
     def attribute(self, proto: pb.AttributeProto, call: Call, where: str) -> Attribute:

@@ -19,7 +19,7 @@ def sort_nodes(graph: Graph) -> None:
     made_by = {out: i for i, node in enumerate(graph.nodes) for out in node.outputs if out}
     ordered = True
     for position, node in enumerate(graph.nodes):
-        for inner in node.subgraphs() if node.attributes else ():
+        for inner in node.subgraphs():
             sort_nodes(inner)
         for name in node.inputs if ordered else ():
             ordered = ordered and made_by.get(name, -1) < position

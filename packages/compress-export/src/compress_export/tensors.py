@@ -16,7 +16,7 @@ import numpy as np
 from compress_tensor.dtype import DType
 from compress_tensor.errors import FileError, UnsupportedError
 from compress_tensor.graph.graph import Array
-from compress_tensor.graph.stored import SMALL, Entry, Place, Stored
+from compress_tensor.graph.stored import FEW, SMALL, Entry, Place, Stored
 
 from .external import ExternalData
 from .messages import pb
@@ -25,6 +25,8 @@ from .messages import pb
 MAX_RANK = 32
 #: a sparse tensor may not grow to more bytes than this when it is made dense
 MAX_DENSE_BYTES = 1 << 30
+
+_SIZES = frozenset([DType.INT32, DType.INT64])  # types of shapes, and of what they are made from
 
 # Which repeated field holds the elements when there is no raw_data, and their type there.
 _INT32_HELD = frozenset(DType) - {
@@ -124,7 +126,7 @@ def tensor_entry(
     if isinstance(held, Place):
         # Those that are converted on the way are small, or not worth it.
         plain = dtype.bits >= 8 and dtype is not DType.BOOL and sys.byteorder == "little"
-        if plain and size > SMALL:
+        if plain and size > (SMALL if dtype in _SIZES else FEW):
             return Stored(held, dtype.numpy, shape)
         held = held.read()
     return _shaped(_from_raw(held, dtype, size), shape, where)
@@ -210,7 +212,7 @@ def _text(shape: tuple[int, ...]) -> str:
 def _check_shape(shape: tuple[int, ...], where: str) -> None:
     if len(shape) > MAX_RANK:
         raise UnsupportedError(f"{where} has {len(shape)} dimensions; at most {MAX_RANK} are read")
-    if any(dim < 0 for dim in shape):
+    if min(shape, default=0) < 0:
         raise FileError(f"{where} has a negative size in its shape {_text(shape)}")
 
 

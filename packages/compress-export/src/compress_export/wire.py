@@ -15,19 +15,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from compress_tensor.errors import FileError
-from compress_tensor.graph.graph import Array
-from compress_tensor.graph.stored import SMALL, Place, Source
+from compress_tensor.graph.stored import Place, Source
 
 #: protobuf's own limit for one message
 MAX_FILE_BYTES = (1 << 31) - 1
 _LARGE_FILE = 1 << 20  # bytes of one that may hold large tensors
-_HELD_FILE = 1 << 24  # bytes of one that is read at once, for its many tensors that do not stay
 
 #: bytes of ``raw_data`` that are kept from protobuf
 LARGE = 1 << 14
 #: fields that are followed here; in a file of more, protobuf is faster
 MOST_FIELDS = 1 << 18
-_WINDOW = 1 << 16
+_WINDOW = 1 << 13
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # fields of ModelProto, GraphProto, TensorProto
 
@@ -137,16 +135,17 @@ class Wire:
     def _varint(self) -> int:
         value = shift = 0
         while True:
-            place = self._at - self._base
-            if not 0 <= place < len(self._window):
-                self._base, self._window, place = self._at, self._read(self._at, _WINDOW), 0
+            try:
+                byte = self._window[self._at - self._base]
+            except IndexError:
+                self._base, self._window = self._at, self._read(self._at, _WINDOW)
                 if not self._window:
-                    raise Unusual("the file ends")
-            byte = self._window[place]
+                    raise Unusual("the file ends") from None
+                byte = self._window[0]
             self._at += 1
-            value |= (byte & 127) << shift
             if byte < 128:
-                return value
+                return value | byte << shift
+            value |= (byte & 127) << shift
             shift += 7
             if shift > 63:
                 raise Unusual("a number of more than 64 bits")
@@ -161,7 +160,7 @@ def _varint_bytes(value: int) -> bytes:
     return bytes(found)
 
 
-def contents(path: Path) -> tuple[bytes, dict[int, Place | Array]]:
+def contents(path: Path) -> tuple[bytes, dict[int, Place]]:
     """Return what protobuf must parse, and large initializers, or where they lie, by number.
 
     Raises:
@@ -179,21 +178,16 @@ def contents(path: Path) -> tuple[bytes, dict[int, Place | Array]]:
         if status.st_size < _LARGE_FILE:
             return path.read_bytes(), {}
         source = Source(path)
-        held = source.read(0, source.size) if source.size <= _HELD_FILE else None
 
         def read(start: int, size: int) -> bytes:
-            found = source.read(start, size) if held is None else held[start : start + size]
-            return found.tobytes()
+            return source.read(start, size).tobytes()
 
         with suppress(Unusual):
             wire = Wire(read, source.size)
-            places: dict[int, Place | Array] = {}
-            for number, (first, end) in wire.places.items():
-                if held is not None and end - first <= 4 * SMALL:
-                    places[number] = held[first:end].copy()
-                else:
-                    places[number] = Place(source, first, end - first)
-            return wire.rest, places
+            return wire.rest, {
+                number: Place(source, first, end - first)
+                for number, (first, end) in wire.places.items()
+            }
         return read(0, source.size), {}
     except FileError:
         raise

@@ -30,7 +30,7 @@ def in_float32(graph: Graph) -> Graph:
     ]
     given = [value for value in graph.inputs if value.dtype in HALVES]
     casts = any(_makes_half(node) for node in graph.nodes)
-    inner = any(True for node in graph.nodes for _ in node.subgraphs())
+    inner = any(node.subgraphs() for node in graph.nodes)
     if inner or not (halves or given or casts):
         return graph
     found = graph.copy()

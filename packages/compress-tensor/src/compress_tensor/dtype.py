@@ -55,7 +55,7 @@ class DType(IntEnum):
     @property
     def bits(self) -> int:
         """Bits per element as stored in a file; 0 for STRING."""
-        return _BITS.get(self, 0 if self is DType.STRING else self.numpy.itemsize * 8)
+        return _BITS[self]
 
     @property
     def label(self) -> str:
@@ -117,6 +117,8 @@ _NUMPY: dict[DType, np.dtype[Any]] = {
 }
 _FROM_NUMPY: dict[np.dtype[Any], DType] = {held: d for d, held in _NUMPY.items()}
 _BITS = {
+    **{d: held.itemsize * 8 for d, held in _NUMPY.items()},
+    DType.STRING: 0,
     DType.UINT4: 4,
     DType.INT4: 4,
     DType.FLOAT4E2M1: 4,

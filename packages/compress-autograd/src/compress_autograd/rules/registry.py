@@ -123,7 +123,7 @@ def definition(op: str) -> Reference:
 
 
 def _part(op: str, function: Function) -> Part:
-    inputs = [p.name for p in definition(op).inputs]
+    inputs = definition(op).inputs
     names, keywords, places = [], [], []
     for parameter in inspect.signature(function).parameters.values():
         name = parameter.name

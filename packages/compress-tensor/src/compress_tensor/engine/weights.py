@@ -17,12 +17,13 @@ import numpy as np
 
 from ..forks import Lock
 from ..graph.graph import Array
+from ..native.call import address
 
 Empty = Callable[[Sequence[int], Any], Array]  #: as `numpy.empty`
 
 PAGE = 2 << 20  #: bytes of a huge page
 _REGION = 16 * PAGE  #: address space that arrays share; what is not touched takes no memory
-LEAST = 1 << 18  #: bytes of an array that is worth it
+LEAST = 1 << 19  #: bytes of an array that is worth it: small networks, without, start sooner
 MOST = 4 << 20  #: and of one that is not: numpy asks for huge pages itself
 _LINE = 64
 
@@ -58,12 +59,16 @@ class Weights:
     def empty(self, shape: Sequence[int], dtype: Any) -> Array:
         """Return an array whose elements are to be written, of any dtype of numpy."""
         nbytes = prod(shape) * np.dtype(dtype).itemsize
-        if not LEAST <= nbytes < MOST:
+        if nbytes >= MOST:
             return np.empty(shape, dtype)
-        with self._lock:
-            if nbytes > len(self._room):
-                self._room = in_huge_pages(max(nbytes, _REGION))
-            found = self._room[:nbytes]
-            self._room = self._room[-(-nbytes // _LINE) * _LINE :]
+        if nbytes < LEAST:
+            found = np.empty(nbytes + _LINE, np.uint8)
+            found = found[-address(found) % _LINE :][:nbytes]
+        else:
+            with self._lock:
+                if nbytes > len(self._room):
+                    self._room = in_huge_pages(max(nbytes, _REGION))
+                found = self._room[:nbytes]
+                self._room = self._room[-(-nbytes // _LINE) * _LINE :]
         typed: Array = found.view(dtype).reshape(shape)
         return typed

@@ -7,7 +7,6 @@ of older files rewrite them on the way in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,11 +65,12 @@ class Node:
         """How messages name this node: its name, or else operator and first output."""
         return f"{self.op} {self.name!r}" if self.name else f"{self.op} -> {self.outputs[0]!r}"
 
-    def subgraphs(self) -> Iterator[Graph]:
-        """Yield the graphs among the attributes (branches, bodies)."""
-        for value in self.attributes.values():
-            if isinstance(value, Graph):
-                yield value
+    def subgraphs(self) -> list[Graph]:
+        """Return the graphs among the attributes (branches, bodies)."""
+        values = self.attributes.values()
+        if Graph not in map(type, values):
+            return []  # as most have
+        return [value for value in values if isinstance(value, Graph)]
 
 
 @dataclass(slots=True)
@@ -164,7 +164,7 @@ class Graph:
             for name in node.inputs:
                 if name and name not in known:
                     raise GraphError(f"{node.label} reads {name!r}, but {self._why(name)}")
-            graphs = list(node.subgraphs()) if node.attributes else ()
+            graphs = node.subgraphs()
             for name in captured(node) if graphs else ():
                 if name not in known:
                     raise GraphError(f"{node.label} reads {name!r}, but {self._why(name)}")
@@ -188,10 +188,7 @@ class Graph:
 
 def captured(node: Node) -> list[str]:
     """Return the names that a node's subgraphs read from the graph around them."""
-    for value in node.attributes.values():
-        if isinstance(value, Graph):
-            break
-    else:
+    if Graph not in map(type, node.attributes.values()):
         return []  # as most do
     found: list[str] = []
     for graph in node.subgraphs():

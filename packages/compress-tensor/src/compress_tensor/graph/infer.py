@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from inspect import signature
+from inspect import unwrap
 from math import prod
 
 from ..backend import reference as _definitions
@@ -122,7 +122,8 @@ def _apply(node: Node, infos: Sequence[Info | None], n_outputs: int) -> list[Inf
 
 @cache
 def _counts(rule: Rule) -> bool:
-    return "n_outputs" in signature(rule).parameters
+    code = unwrap(rule).__code__
+    return "n_outputs" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def _folded(

@@ -22,8 +22,9 @@ from ..errors import FileError
 from ..processors import physical_bytes
 from .graph import Array
 
-#: elements up to which a constant is read at once: those that shape inference may want to know
+#: elements up to which a constant is read at once: numbers that shape inference may want to know
 SMALL = 1 << 16
+FEW = 1 << 12  #: and of other types, which are weights
 
 
 class Source:

@@ -31,7 +31,7 @@ def reachable_nodes(graph: Graph) -> Iterator[Node]:
     """Yield every node but those in branches that a constant condition rules out."""
     for node in graph.nodes:
         yield node
-        inside = list(node.subgraphs())
+        inside = node.subgraphs()
         decides = node.op == "If" and not node.domain and node.inputs
         condition = graph.constants.get(node.inputs[0]) if decides else None
         if condition is not None and condition.size:

@@ -31,7 +31,7 @@ def _fold(graph: Graph, node: Node) -> bool:
     """Compute the node's outputs into the constants, if that can be done."""
     if any(name and name not in graph.constants for name in node.inputs):
         return False
-    if node.op in KEPT or any(True for _ in node.subgraphs()):
+    if node.op in KEPT or node.subgraphs():
         return False
     if not node.inputs and node.op not in ("Constant", "EyeLike"):
         return False
