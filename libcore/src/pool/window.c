@@ -27,16 +27,23 @@ typedef struct {
     dimension h, w;
 } pooling;
 
+/* How many taps there are in so many positions. */
+static int64_t taps_in(const dimension *d, int64_t positions)
+{
+    if (positions <= 0)
+        return 0;
+    return d->dilation == 1 ? positions : (positions + d->dilation - 1) / d->dilation; /* to divide takes long */
+}
+
 /* The taps of window o that lie inside: first position, how many, and what a padded average
  * divides by along this dim. */
 static void taps_of(const dimension *d, int64_t o, int64_t *first, int64_t *count, int64_t *padded)
 {
     const int64_t origin = o * d->stride - d->before;
-    const int64_t skip = origin < 0 ? (-origin + d->dilation - 1) / d->dilation : 0;
-    int64_t end = d->size > origin ? (d->size - origin + d->dilation - 1) / d->dilation : 0;
+    const int64_t skip = taps_in(d, -origin);
+    int64_t end = taps_in(d, d->size - origin);
     end = end < d->kernel ? end : d->kernel;
-    const int64_t limit = d->size + d->after;
-    int64_t past = limit > origin ? (limit - origin + d->dilation - 1) / d->dilation : 0;
+    const int64_t past = taps_in(d, d->size + d->after - origin);
     *padded = past < d->kernel ? past : d->kernel;
     *count = end > skip ? end - skip : 0;
     *first = *count > 0 ? origin + skip * d->dilation : 0;
@@ -59,18 +66,23 @@ static void pool_pixels(void *context, int64_t begin, int64_t end, int32_t worke
 {
     (void)worker;
     const pooling *p = context;
-    for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t ow = unit % p->out[W], oh = unit / p->out[W] % p->out[H], n = unit / p->out[W] / p->out[H];
-        int64_t top, left, rows, columns, padded_h, padded_w;
+    while (begin < end) { /* pixels of one row */
+        const int64_t first = begin % p->out[W], row = begin / p->out[W], oh = row % p->out[H], n = row / p->out[H];
+        const int64_t left_over = end - begin, last = p->out[W] - first < left_over ? p->out[W] : first + left_over;
+        int64_t top, rows, padded_h;
         taps_of(&p->h, oh, &top, &rows, &padded_h);
-        taps_of(&p->w, ow, &left, &columns, &padded_w);
-        const char *x = (const char *)p->op->data[0] + n * p->in_step[N] + top * p->in_step[H] + left * p->in_step[W];
-        char *y = (char *)p->op->data[1] + n * p->out_step[N] + oh * p->out_step[H] + ow * p->out_step[W];
+        const char *line = (const char *)p->op->data[0] + n * p->in_step[N] + top * p->in_step[H];
+        char *y = (char *)p->op->data[1] + n * p->out_step[N] + oh * p->out_step[H];
         /* A single tap's dilation may be anything: its product could overflow. */
         const int64_t down = rows > 1 ? p->h.dilation * p->in_step[H] : 0;
-        const int64_t right = columns > 1 ? p->w.dilation * p->in_step[W] : 0;
-        p->ops->lanes[p->kind](x, rows, down, columns, right, y, p->out[C],
-                               divisor_of(p, rows, columns, padded_h, padded_w));
+        for (int64_t ow = first; ow < last; ow++) {
+            int64_t left, columns, padded_w;
+            taps_of(&p->w, ow, &left, &columns, &padded_w);
+            const int64_t right = columns > 1 ? p->w.dilation * p->in_step[W] : 0;
+            p->ops->lanes[p->kind](line + left * p->in_step[W], rows, down, columns, right, y + ow * p->out_step[W],
+                                   p->out[C], divisor_of(p, rows, columns, padded_h, padded_w));
+        }
+        begin += last - first;
     }
 }
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ...dtype import DType
+from ...graph.graph import Array
 from ..lowering import Lowering
 from ..quantized import Quantized
 from ..view import View, channels_last
@@ -25,7 +28,11 @@ def frame(
     fill: int = 0,
     grid: Quantized | None = None,
 ) -> tuple[View, Window]:
-    """Lay [N, C, H, W] into its padding, channels last, four bytes of a pixel together.
+    """Lay [N, C, H, W] into its padding, channels last.
+
+    Products read words of four bytes.  Where that takes fewer, a kernel's row is one run of the
+    channels of its pixels, zeros after the last (`kernel_in_runs`): 24 bytes for 7 pixels of 3
+    codes.  Else each pixel is filled up to whole words.
 
     Args:
         ctx: the plan so far.
@@ -36,16 +43,50 @@ def frame(
         grid: of codes that are made of floats here.
 
     Returns:
-        The frame, and the window that reads it.
+        The frame, which may show pixels several times as the channels of runs, and the window
+        that reads it.
     """
     if x.dtype is dtype and not any(w.pads) and x.is_channels_last() and dtype is DType.FLOAT32:
         return x, w
     top, left, bottom, right = w.pads
     n, c, height, width = x.shape
     word = 4 // dtype.numpy.itemsize
-    shape = (n, -(-c // word) * word, height + top + bottom, width + left + right)
+    length = run_of(c, w, word)
+    columns = width + left + right
+    reach = (columns - w.kernel[1]) // w.strides[1] * w.strides[1]  # of the last window's start
+    if length:
+        shape = (n, c, height + top + bottom, max(columns, reach - -length // c))
+    else:
+        shape = (n, -(-c // word) * word, height + top + bottom, columns)
     found = ctx.temp(shape, dtype, channels_last)
     scale = None if grid is None else ctx.constant(grid.scale.reshape(1))
     zero = None if grid is None else ctx.constant(grid.zero_point.reshape(1))
     ctx.emit("frame", [x, scale, zero, found], [top, left, fill])
-    return found, Window(w.kernel, w.strides, (0, 0, 0, 0), w.dilations)
+    if not length:
+        return found, Window(w.kernel, w.strides, (0, 0, 0, 0), w.dilations)
+    runs = found.seen((n, length, shape[2], reach + 1), found.strides)
+    return runs, Window((w.kernel[0], 1), w.strides, (0, 0, 0, 0), (w.dilations[0], 1))
+
+
+def run_of(channels: int, w: Window, word: int) -> int:
+    """Return the elements of a kernel's row, whole words, if pixels apart take more; else 0."""
+    length = -(-w.kernel[1] * channels // word) * word
+    apart = w.kernel[1] * -(-channels // word) * word
+    return length if length < apart and w.dilations[1] == 1 else 0
+
+
+def kernel_in_runs(kernel: Array, length: int) -> Array:
+    """Return [OC, C, KH, KW] as [OC, length, KH, 1], each row's pixels one after another."""
+    oc, c, kh, kw = kernel.shape
+    rows = np.zeros((oc, kh, length), kernel.dtype)
+    rows[:, :, : kw * c] = kernel.transpose(0, 2, 3, 1).reshape(oc, kh, kw * c)
+    return rows.transpose(0, 2, 1)[..., None]
+
+
+def framed_kernel(kernel: Array, w: Window, word: int) -> Array:
+    """Return a kernel as it reads the frame of its image."""
+    channels = kernel.shape[1]
+    length = run_of(channels, w, word)
+    if length:
+        return kernel_in_runs(kernel, length)
+    return np.pad(kernel, ((0, 0), (0, -channels % word), (0, 0), (0, 0)))

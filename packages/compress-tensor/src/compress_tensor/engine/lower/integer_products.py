@@ -22,7 +22,7 @@ from ..view import View, channels_last
 from ..weights import Empty
 from .codes import Requantized, bytes_of, requantized, scalar
 from .epilogue import is_residual, per_channel
-from .frame import frame, is_framed
+from .frame import frame, framed_kernel, is_framed
 from .integer import MOST_K, pack_s8, pad_columns, unsigned
 from .matrix import merged, rows
 from .quant import grid_of
@@ -185,9 +185,8 @@ def conv(ctx: Lowering, node: Node) -> bool:
             _depthwise(ctx, key, source, kernel, w, start, zx, product, out)
         else:
             if few := is_framed(ic, w, groups):
-                # Whole quads of channels: those past the image's meet weights of zero.
+                kernel = framed_kernel(kernel, w, 4)
                 source, w = _framed(ctx, x, w, zx)
-                kernel = np.pad(kernel, ((0, 0), (0, -ic % 4), (0, 0), (0, 0)))
             else:
                 source = unsigned(ctx, image(ctx.view(x.codes)))
             _dense(ctx, key, source, kernel, w, groups, start, zx, product, out, few=few)
