@@ -242,7 +242,7 @@ void cpr_parallel(cpr_pool *pool, int64_t n, int64_t grain, cpr_task *task, void
     pool->context = context;
     pool->n = n;
     pool->grain = grain > 0 ? grain : 1;
-    pool->parts = whole < most ? whole : most;
+    pool->parts = whole <= 2 * most ? whole : most; /* 12 in 8 parts, of 1 and 2, may end as 7 and 5 */
     atomic_store(&pool->next, 0);
     atomic_store(&pool->open, 1);
     announce(pool);
