@@ -14,7 +14,7 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-from onnx import TensorProto, helper, numpy_helper
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from compress_export import read_onnx, write_onnx
 from compress_tensor import (
@@ -260,11 +260,31 @@ def test_deep_nesting_is_refused() -> None:
         read_onnx(field(7, graph))
 
 
-def test_text_that_is_not_utf8_is_refused() -> None:
-    """A name that is not UTF-8 is refused."""
-    data = model().SerializeToString().replace(b"Relu", b"\xff\xfe\xfdu")
+@pytest.mark.parametrize("field", ["op", "in", "out", "attr", "tensor", "sparse", "meta", "inner"])
+def test_text_that_is_not_utf8_is_refused(field: str) -> None:
+    """A name that is not UTF-8 is refused, wherever it is."""
+    proto = model([node("If", ["x"], ["text"])] if field == "out" else None)
+    last = proto.graph.node[-1]
+    if field == "in":
+        last.input[0] = "text"
+    elif field == "op":
+        last.op_type = "text"
+    elif field == "attr":
+        last.attribute.add(name="text", type=AttributeProto.INT)
+    elif field == "tensor":
+        proto.graph.initializer.add(name="text", data_type=1, dims=[0])
+    elif field == "sparse":
+        values = proto.graph.sparse_initializer.add().values
+        values.name = "text"
+    elif field == "meta":
+        last.metadata_props.add(key="k", value="text")
+    elif field == "inner":
+        inner = last.attribute.add(name="body", type=AttributeProto.GRAPH).g
+        inner.node.add(op_type="Abs", input=["x"], output=["text"])
+    data = proto.SerializeToString()
+    assert b"text" in data
     with pytest.raises(FileError, match="not UTF-8"):
-        read_onnx(data)
+        read_onnx(data.replace(b"text", b"\xff\xfe\xfdt"))
 
 
 def test_unsorted_nodes_are_sorted() -> None:

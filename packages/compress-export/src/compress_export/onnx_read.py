@@ -35,9 +35,8 @@ from .wire import contents
 #: the newest operator set this reader was written for
 NEWEST_OPSET = 28
 _Kind = pb.AttributeProto
-_TENSOR = pb.TensorProto.DESCRIPTOR
-#: kinds of attributes that hold no messages
-_PLAIN = frozenset([_Kind.FLOAT, _Kind.INT, _Kind.STRING, _Kind.FLOATS, _Kind.INTS, _Kind.STRINGS])
+_MANY = (pb.NodeProto.DESCRIPTOR, pb.TensorProto.DESCRIPTOR)
+_TEXT = {str}
 _STRING, _MESSAGE = 9, 11  # descriptor.proto: FieldDescriptorProto.Type
 
 
@@ -81,32 +80,20 @@ def read_onnx(source: str | os.PathLike[str] | bytes) -> Graph:
 def _check_texts(model: Message) -> None:
     """Refuse text that is not UTF-8, which protobuf hands out as bytes.
 
-    Names of nodes and of their attributes are looked at where they are read.
+    That of nodes and tensors, of which there are many, is looked at where it is read.
 
     Raises:
         FileError: naming the field.
     """
-    pending: list[Message] = [model]
+    pending = [model]
     while pending:
-        if isinstance(pending[-1], pb.NodeProto):  # there are many
-            node = pending.pop()
-            pending += [each for each in node.attribute if each.type not in _PLAIN]
-            pending += node.metadata_props
-            continue
         for field, value in pending.pop().ListFields():
             kind = field.type
             if kind == _MESSAGE:
-                messages = [value] if isinstance(value, Message) else value
-                if field.message_type is _TENSOR:  # there are many, and to list them copies them
-                    texts = [
-                        text for tensor in messages for text in (tensor.name, tensor.doc_string)
-                    ]
-                    pending += [each for tensor in messages for each in tensor.external_data]
-                    pending += [each for tensor in messages for each in tensor.metadata_props]
-                else:
-                    pending += messages
-                    continue
-            elif kind == _STRING:
+                if field.message_type not in _MANY:
+                    pending += [value] if isinstance(value, Message) else value
+                continue
+            if kind == _STRING:
                 texts = [value] if isinstance(value, (str, bytes)) else value
             else:
                 continue
@@ -116,10 +103,9 @@ def _check_texts(model: Message) -> None:
 
 
 def _require_text(*texts: str | bytes) -> None:
-    """Refuse names of a node, or of its attribute, that are not UTF-8."""
-    for text in texts:
-        if type(text) is not str:
-            raise FileError("a name of a node is not UTF-8 text; the file is damaged")
+    """Refuse text of a node, its attribute or a tensor that is not UTF-8."""
+    if {*map(type, texts)} != _TEXT:
+        raise FileError("a name of a node or tensor is not UTF-8 text; the file is damaged")
 
 
 class _Reader:
@@ -160,10 +146,13 @@ class _Reader:
         graph = Graph(name=proto.name, doc=proto.doc_string)
         places = self.places if is_main else {}
         for number, tensor in enumerate(proto.initializer):
-            name = call.name(tensor.name, self.names)
+            name = tensor.name
+            _require_text(name)
+            name = call.name(name, self.names)
             entry = tensor_entry(tensor, self.files, places.get(number))
             _define(graph, name, entry)
         for sparse in proto.sparse_initializer:
+            _require_text(sparse.values.name)
             name = call.name(sparse.values.name, self.names)
             _define(graph, name, self.sparse(sparse, f"sparse tensor {name!r}"))
         for item in proto.input:
@@ -211,7 +200,9 @@ class _Reader:
                 _define(graph, outputs[0], _constant(attributes, label))
                 continue
             node = Node(kind, inputs, outputs, attributes, name, domain)
-            node.metadata = {entry.key: entry.value for entry in proto.metadata_props}
+            if proto.metadata_props:
+                node.metadata = {entry.key: entry.value for entry in proto.metadata_props}
+                _require_text(*node.metadata, *node.metadata.values())
             if not domain:
                 self.versions[id(node)] = (node, version)
             graph.nodes.append(node)
@@ -279,6 +270,7 @@ class _Reader:
                     )
             return array
         if kind == _Kind.GRAPH:
+            _check_texts(proto.g)
             return self.graph(proto.g, call)
         if kind == _Kind.SPARSE_TENSOR:
             return self.sparse(proto.sparse_tensor, where)

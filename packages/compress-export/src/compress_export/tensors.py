@@ -110,6 +110,8 @@ def tensor_entry(
     held: bytes | Array | Place
     if proto.data_location == pb.TensorProto.EXTERNAL:
         entries = {entry.key: entry.value for entry in proto.external_data}
+        if {*map(type, entries), *map(type, entries.values())} - {str}:
+            raise FileError(f"{where} names its external data in no UTF-8 text; it is damaged")
         held = files.find(entries, n_bytes, where)
     elif place is not None:
         held = place
