@@ -69,7 +69,7 @@ static void make_frame(rng *r, test_case *t)
     const int64_t word = to == F32 ? 1 : to == BF16 ? 2 : 4, one = 1;
     const int64_t in[] = {between(r, 0, 3), between(r, 1, 9), between(r, 0, 30), between(r, 0, 70)};
     const int64_t top = between(r, 0, 3), left = between(r, 0, 3);
-    const int64_t out[] = {in[0], one_in(r, 2) ? in[1] : (in[1] + word - 1) / word * word, in[2] + top + between(r, 0, 3), in[3] + left + between(r, 0, 3)};
+    const int64_t out[] = {in[0], to == U8 && one_in(r, 2) ? in[1] : (in[1] + word - 1) / word * word, in[2] + top + between(r, 0, 3), in[3] + left + between(r, 0, 3)};
     const int32_t from = to == U8 && !quantized ? U8 : F32;
     operand *image = add(r, t, INPUT, from, 4, in);
     if (one_in(r, 4)) { /* channels last */

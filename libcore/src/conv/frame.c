@@ -11,7 +11,8 @@
 
 /* frame: what a convolution of few channels reads: channels last, padding written out.
  * operands  in f32 or u8 [N, C, H, W] any strides | scale f32 [1]? | zero_point u8 [1]? |
- *           out f32, bf16 or u8 [N, K, OH, OW], channels last and dense; K: C, or up to whole words of 4 bytes
+ *           out f32, bf16 or u8 [N, K, OH, OW], channels last and dense; K: C, up to whole words of 4 bytes,
+ *           or of u8 C as it is
  * args      top, left: where pixel (0, 0) of the image goes | fill: an element of the border, and of
  *           channels from C on (u8: 0 to 255, else 0)
  * A u8 image becomes a u8 frame; an f32 image an f32 or bf16 one, or with a scale a u8 one, as
@@ -36,7 +37,7 @@ static cpr_status check(const cpr_op *op, int64_t *scratch_bytes)
     CPR_REQUIRE(name, !scale || (codes && scale->dtype == CPR_F32 && cpr_elements(scale) == 1));
     CPR_REQUIRE(name, !zero || (scale && zero->dtype == CPR_U8 && cpr_elements(zero) == 1));
     const int64_t size = size_of(out->dtype), word = 4 / size;
-    CPR_REQUIRE(name, out->dim[1] == in->dim[1] || out->dim[1] == (in->dim[1] + word - 1) / word * word);
+    CPR_REQUIRE(name, out->dim[1] == (in->dim[1] + word - 1) / word * word || (codes && out->dim[1] == in->dim[1]));
     CPR_REQUIRE(name, op->args[FILL] >= 0 && op->args[FILL] <= (codes ? 255 : 0));
     if (cpr_elements(out) == 0)
         return CPR_OK;
@@ -151,19 +152,12 @@ static void lay_u8(planes p, int64_t width, int64_t words, word_of *restrict y)
     }
 }
 
-/* Channels that fill no words, one byte or two of each. */
+/* Channels that fill no words, a byte of each. */
 static void lay_apart_u8(planes p, int64_t width, int64_t channels, char *y)
 {
     for (int64_t c = 0; c < channels; c++)
         for (int64_t i = 0; i < width; i++)
             y[i * channels + c] = p.at[c * p.step + i];
-}
-
-static void lay_apart_bf16(planes p, int64_t width, int64_t channels, char *y)
-{
-    for (int64_t c = 0; c < channels; c++)
-        for (int64_t i = 0; i < width; i++)
-            ((uint16_t *)y)[i * channels + c] = ((const uint16_t *)(p.at + c * p.step))[i];
 }
 
 #if defined(__x86_64__)
@@ -212,27 +206,15 @@ static void lay_three_u8(planes p, int64_t width, char *y)
     }
 }
 
-static void lay_three_bf16(planes p, int64_t width, char *y)
-{
-    const uint16_t *a = (const uint16_t *)p.at, *b = a + width, *c = b + width;
-    for (int64_t i = 0; i < width; i++) {
-        const uint64_t pixel = a[i] | (uint64_t)b[i] << 16 | (uint64_t)c[i] << 32;
-        memcpy(y + 6 * i, &pixel, i + 1 < width ? 8 : 6);
-    }
-}
-
 /* One line's pixels, as the frame has them. */
 static void lay(const cpr_tensor *out, planes p, int64_t width, char *y)
 {
     const int64_t channels = out->dim[1], words = channels * size_of(out->dtype) / 4;
-    const bool whole = channels * size_of(out->dtype) % 4 == 0;
     if (out->dtype == CPR_F32)
         lay_f32(p, width, words, (word_of *)y);
-    else if (out->dtype == CPR_BF16 && whole)
-        lay_bf16(p, width, words, (word_of *)y);
     else if (out->dtype == CPR_BF16)
-        channels == 3 ? lay_three_bf16(p, width, y) : lay_apart_bf16(p, width, channels, y);
-    else if (whole)
+        lay_bf16(p, width, words, (word_of *)y);
+    else if (channels % 4 == 0)
         lay_u8(p, width, words, (word_of *)y);
     else
         channels == 3 ? lay_three_u8(p, width, y) : lay_apart_u8(p, width, channels, y);

@@ -155,3 +155,21 @@ def test_negative_padding_crops() -> None:
     graph, x = first_layer(pads=[-1, 0, 1, -2])
     wanted = interpret(graph, {"x": x})["y"]
     assert abs(wanted.astype(int) - compile(graph, threads=1).run({"x": x})["y"]).max() <= 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("kernel", [(7, 7), (1, 5), (5, 6)])
+def test_a_pixel_reaches_only_windows_that_read_it(precision: str, kernel: tuple[int, int]) -> None:
+    """Nothing beside a window is read, not even to be multiplied by zero: it may be infinite."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 3, 21, 21), np.float32)
+    weights = rng.uniform(0.1, 1, (8, 3, *kernel)).astype(np.float32)
+    graph = Graph(inputs=[Value("x", DType.FLOAT32, x.shape)], outputs=[Value("y")])
+    graph.nodes = [Node("Conv", ["x", "w"], ["y"], {"strides": [2, 2], "pads": [1, 2, 1, 2]})]
+    graph.constants["w"] = weights
+    session = compile(graph, threads=1, precision=precision, winograd=0)
+    for column in range(21):
+        given = x.copy()
+        given[0, 0, 10, column] = np.inf
+        wanted = interpret(graph, {"x": given})["y"]
+        assert np.array_equal(np.isfinite(session.run({"x": given})["y"]), np.isfinite(wanted))

@@ -168,11 +168,10 @@ def _half(
     channels = ctx.info(node.inputs[0]).dims[1]
     added = half_products.residual(ctx, done.residual, out, last=True)
     if is_framed(channels, w, groups):
-        packed = half_products.packed_kernel(ctx, node.inputs[1], groups, w)
         x, w = frame(ctx, image(ctx.view(node.inputs[0])), w, DType.BFLOAT16)
     else:
-        packed = half_products.packed_kernel(ctx, node.inputs[1], groups)
         x = image(halves.operand(ctx, node.inputs[0], last=True))
+    packed = half_products.packed_kernel(ctx, node.inputs[1], groups, x.shape[1] // groups)
     residual = None if added is None else image(added)
     _products(ctx, "bf16", x, packed, w, groups, bias, residual, finite, done, image(out))
 

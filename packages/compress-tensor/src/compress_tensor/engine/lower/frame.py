@@ -30,9 +30,9 @@ def frame(
 ) -> tuple[View, Window]:
     """Lay [N, C, H, W] into its padding, channels last.
 
-    Products read words of four bytes.  Where that takes fewer, a kernel's row is one run of the
-    channels of its pixels, zeros after the last (`kernel_in_runs`): 24 bytes for 7 pixels of 3
-    codes.  Else each pixel is filled up to whole words.
+    Products read words of four bytes.  Where that takes fewer of codes, a kernel's row is one run
+    of the channels of its pixels: 24 bytes for 7 pixels of 3, the last 3 of another pixel and
+    times zero.  (A float there may be NaN.)  Else each pixel is filled up to whole words.
 
     Args:
         ctx: the plan so far.
@@ -51,7 +51,7 @@ def frame(
     top, left, bottom, right = w.pads
     n, c, height, width = x.shape
     word = 4 // dtype.numpy.itemsize
-    length = run_of(c, w, word)
+    length = run_of(c, w) if dtype is DType.UINT8 else 0
     columns = width + left + right
     reach = (columns - w.kernel[1]) // w.strides[1] * w.strides[1]  # of the last window's start
     if length:
@@ -68,25 +68,22 @@ def frame(
     return runs, Window((w.kernel[0], 1), w.strides, (0, 0, 0, 0), (w.dilations[0], 1))
 
 
-def run_of(channels: int, w: Window, word: int) -> int:
-    """Return the elements of a kernel's row, whole words, if pixels apart take more; else 0."""
-    length = -(-w.kernel[1] * channels // word) * word
-    apart = w.kernel[1] * -(-channels // word) * word
+def run_of(channels: int, w: Window) -> int:
+    """Return the bytes of a kernel's row of codes, whole words, if pixels apart take more; or 0."""
+    length = -(-w.kernel[1] * channels // 4) * 4
+    apart = w.kernel[1] * -(-channels // 4) * 4
     return length if length < apart and w.dilations[1] == 1 else 0
 
 
-def kernel_in_runs(kernel: Array, length: int) -> Array:
-    """Return [OC, C, KH, KW] as [OC, length, KH, 1], each row's pixels one after another."""
+def framed_kernel(kernel: Array, w: Window) -> Array:
+    """Return codes [OC, C, KH, KW] as they read the frame of their image.
+
+    That is [OC, run, KH, 1], zeros after each row's pixels, or zeros after each pixel's channels.
+    """
     oc, c, kh, kw = kernel.shape
+    length = run_of(c, w)
+    if not length:
+        return np.pad(kernel, ((0, 0), (0, -c % 4), (0, 0), (0, 0)))
     rows = np.zeros((oc, kh, length), kernel.dtype)
     rows[:, :, : kw * c] = kernel.transpose(0, 2, 3, 1).reshape(oc, kh, kw * c)
     return rows.transpose(0, 2, 1)[..., None]
-
-
-def framed_kernel(kernel: Array, w: Window, word: int) -> Array:
-    """Return a kernel as it reads the frame of its image."""
-    channels = kernel.shape[1]
-    length = run_of(channels, w, word)
-    if length:
-        return kernel_in_runs(kernel, length)
-    return np.pad(kernel, ((0, 0), (0, -channels % word), (0, 0), (0, 0)))

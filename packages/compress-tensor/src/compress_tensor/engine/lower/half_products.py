@@ -15,9 +15,7 @@ from ...native.call import call
 from ..lowering import Lowering
 from ..view import View, channels_last, row_major
 from ..weights import Empty
-from .frame import framed_kernel
 from .halves import operand, result
-from .window import Window
 
 PANEL = 16
 INNER = 5  #: dims of a packed matrix: panels, taps, pairs, 16, 2
@@ -56,18 +54,18 @@ def pack(b: Array, empty: Empty = np.empty) -> Array:
     return packed
 
 
-def packed_kernel(ctx: Lowering, name: str, groups: int, frame: Window | None = None) -> View:
-    """Return the packed kernel of a convolution, as it reads a frame if that is its window."""
+def packed_kernel(ctx: Lowering, name: str, groups: int, channels: int) -> View:
+    """Return the packed kernel of a convolution, zeros up to ``channels`` of its input."""
     kernel = ctx.known(name)
+    wide = kernel if kernel.ndim == 4 else kernel[:, :, None]
+    oc, ic, kh, kw = wide.shape
 
     def make(empty: Empty) -> Array:
-        wide = kernel if kernel.ndim == 4 else kernel[:, :, None]
-        wide = wide if frame is None else framed_kernel(wide, frame, 2)
-        oc, ic, kh, kw = wide.shape
-        split = wide.reshape(groups, oc // groups, ic, kh * kw).transpose(0, 3, 2, 1)
+        full = np.pad(wide, ((0, 0), (0, channels - ic), (0, 0), (0, 0)))
+        split = full.reshape(groups, oc // groups, channels, kh * kw).transpose(0, 3, 2, 1)
         return pack(split, empty)
 
-    return ctx.packed(name, ("conv_bf16", groups, frame), make)
+    return ctx.packed(name, ("conv_bf16", groups, channels), make)
 
 
 def packed_matrix(ctx: Lowering, b: View) -> View:

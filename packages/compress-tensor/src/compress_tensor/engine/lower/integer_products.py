@@ -185,7 +185,7 @@ def conv(ctx: Lowering, node: Node) -> bool:
             _depthwise(ctx, key, source, kernel, w, start, zx, product, out)
         else:
             if few := is_framed(ic, w, groups):
-                kernel = framed_kernel(kernel, w, 4)
+                kernel = framed_kernel(kernel, w)
                 source, w = _framed(ctx, x, w, zx)
             else:
                 source = unsigned(ctx, image(ctx.view(x.codes)))
