@@ -33,7 +33,10 @@ SUITES = ("suite", "suite_int8", "suite_training", "suite_depth", "suite_steps")
 #: networks of the zoo that Winograd's products make faster
 CONVOLUTIONAL = ("resnet18", "resnet50")
 #: results of processors that are not at hand every time: measured there by the same commands
-OTHERS = ("zen4_processor", "avx2_processor", "amx_processor", "vnni_processor")
+OTHERS = (
+    *("zen4_processor", "avx2_processor", "avx2_limited"),
+    *("amx_processor", "vnni_processor"),
+)
 PROFILED = [w for name in ("resnet50", "bert-base-128") for w in ("--profile", name)]
 
 
