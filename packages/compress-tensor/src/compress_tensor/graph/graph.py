@@ -188,10 +188,11 @@ class Graph:
 
 def captured(node: Node) -> list[str]:
     """Return the names that a node's subgraphs read from the graph around them."""
-    if Graph not in map(type, node.attributes.values()):
+    graphs = node.subgraphs()
+    if not graphs:
         return []  # as most do
     found: list[str] = []
-    for graph in node.subgraphs():
+    for graph in graphs:
         inside = graph.names()
         reads = [name for n in graph.nodes for name in [*n.inputs, *captured(n)]]
         reads += [value.name for value in graph.outputs]
